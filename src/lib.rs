@@ -1,0 +1,6 @@
+//! Run Mistral's Pixtral-12B on a machine you own.
+
+pub mod config;
+pub mod error;
+
+pub use error::{Error, ErrorKind, Result};
