@@ -2,5 +2,6 @@
 
 pub mod config;
 pub mod error;
+pub mod tokenizer;
 
 pub use error::{Error, ErrorKind, Result};

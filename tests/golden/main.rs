@@ -1,0 +1,7 @@
+//! Compares the library with the golden set: results of the reference implementations.
+//!
+//! `PIXTRAL_GOLDEN=DIR` runs every test against another set of the same format; the default is
+//! the part of it that is committed. The format is described in the set's README.md.
+
+mod support;
+mod tokenizer;
