@@ -1,1 +1,62 @@
-fn main() {}
+//! `pixtral`: ask Pixtral-12B about pictures, on this machine.
+//!
+//! Each command has a module of its own; this file reads the arguments, catches Ctrl-C and turns
+//! errors into one line and an exit code (1 for errors, 2 for usage, 130 for interrupts).
+
+mod ask;
+mod bench;
+mod chat;
+mod describe;
+mod inspect;
+mod interrupt;
+mod memory;
+mod options;
+mod progress;
+mod table;
+mod tokenize;
+mod units;
+
+use clap::{Parser, Subcommand};
+use interrupt::Interrupt;
+use pixtral::ErrorKind;
+use std::process::ExitCode;
+
+/// Ask Pixtral-12B about pictures, on this machine, offline.
+#[derive(Parser, Debug)]
+#[command(name = "pixtral", version, about, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    Describe(describe::DescribeArgs),
+    Chat(chat::ChatArgs),
+    Inspect(inspect::InspectArgs),
+    Tokenize(tokenize::TokenizeArgs),
+    Bench(bench::BenchArgs),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let interrupt = Interrupt::install();
+    let result = match &cli.command {
+        Command::Describe(args) => describe::run(args, &interrupt),
+        Command::Chat(args) => chat::run(args, &interrupt),
+        Command::Inspect(args) => inspect::run(args, &interrupt),
+        Command::Tokenize(args) => tokenize::run(args),
+        Command::Bench(args) => bench::run(args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.kind() == ErrorKind::Cancelled => {
+            eprintln!("interrupted");
+            ExitCode::from(130)
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

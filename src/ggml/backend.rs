@@ -1,0 +1,134 @@
+//! Backends: the devices that compute graphs, here the CPU with its persistent thread pool.
+
+use super::log;
+use crate::{Error, ErrorKind, Result};
+use ggml_sys as sys;
+use std::{
+    ffi::c_void,
+    ptr::NonNull,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+/// Lets any thread stop a running graph. Clones share the flag.
+#[derive(Clone, Default, Debug)]
+pub struct CancelFlag(Arc<AtomicBool>);
+
+impl CancelFlag {
+    /// Asks the work to stop as soon as it can.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Makes the flag ready for new work.
+    pub fn reset(&self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether [`cancel`](Self::cancel) was called since the last reset.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// An error of kind `Cancelled` if the flag is set.
+    pub fn check(&self) -> Result<()> {
+        if self.is_cancelled() {
+            return Err(Error::new(ErrorKind::Cancelled, "cancelled"));
+        }
+        Ok(())
+    }
+}
+
+/// Threads that wait for graphs to compute, made once.
+struct ThreadPool {
+    ptr: NonNull<sys::ggml_threadpool>,
+}
+
+impl ThreadPool {
+    fn new(n_threads: usize) -> Result<Self> {
+        // SAFETY: the parameters are plain data; ggml_threadpool_new copies what it needs.
+        let ptr = unsafe {
+            let mut params = sys::ggml_threadpool_params_default(n_threads as i32);
+            sys::ggml_threadpool_new(&mut params)
+        };
+        let ptr = NonNull::new(ptr)
+            .ok_or_else(|| Error::new(ErrorKind::Backend, log::explain("cannot start threads")))?;
+        Ok(Self { ptr })
+    }
+}
+
+impl Drop for ThreadPool {
+    fn drop(&mut self) {
+        // SAFETY: made by ggml_threadpool_new, freed once; its backend is gone by then.
+        unsafe { sys::ggml_threadpool_free(self.ptr.as_ptr()) }
+    }
+}
+
+/// A device ready to compute, owned by one session.
+pub struct Backend {
+    ptr: NonNull<sys::ggml_backend>,
+    /// Freed after the backend, which is dropped by hand first.
+    _threads: ThreadPool,
+    cancel: CancelFlag,
+}
+
+// SAFETY: a backend is used by one thread at a time, through `&mut` of the scheduler that owns it;
+// nothing in it is tied to the thread that made it.
+unsafe impl Send for Backend {}
+
+/// Most threads that ggml's pool can hold.
+const MAX_THREADS: usize = sys::GGML_MAX_N_THREADS as usize;
+
+impl Backend {
+    /// The CPU with `n_threads` threads, which wait in a pool until the backend is dropped. Work
+    /// stops when `cancel` is set.
+    pub fn cpu(n_threads: usize, cancel: CancelFlag) -> Result<Self> {
+        if n_threads == 0 || n_threads > MAX_THREADS {
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                format!("{n_threads} threads asked for, expected 1 to {MAX_THREADS}"),
+            ));
+        }
+        log::install();
+        let threads = ThreadPool::new(n_threads)?;
+        // SAFETY: no arguments; returns null on failure.
+        let ptr = NonNull::new(unsafe { sys::ggml_backend_cpu_init() }).ok_or_else(|| {
+            Error::new(ErrorKind::Backend, log::explain("cannot start the CPU backend"))
+        })?;
+        // SAFETY: the backend is a CPU backend; pool and flag outlive it (see the fields' order
+        // of release in `drop` and below).
+        unsafe {
+            sys::ggml_backend_cpu_set_n_threads(ptr.as_ptr(), n_threads as i32);
+            sys::ggml_backend_cpu_set_threadpool(ptr.as_ptr(), threads.ptr.as_ptr());
+            sys::ggml_backend_cpu_set_abort_callback(
+                ptr.as_ptr(),
+                Some(is_cancelled),
+                Arc::as_ptr(&cancel.0).cast_mut().cast(),
+            );
+        }
+        Ok(Self { ptr, _threads: threads, cancel })
+    }
+
+    /// The flag given at creation.
+    pub fn cancel_flag(&self) -> &CancelFlag {
+        &self.cancel
+    }
+
+    pub(super) fn as_ptr(&self) -> *mut sys::ggml_backend {
+        self.ptr.as_ptr()
+    }
+}
+
+impl Drop for Backend {
+    fn drop(&mut self) {
+        // SAFETY: made by ggml_backend_cpu_init, freed once; pool and flag are dropped after.
+        unsafe { sys::ggml_backend_free(self.ptr.as_ptr()) }
+    }
+}
+
+unsafe extern "C" fn is_cancelled(flag: *mut c_void) -> bool {
+    // SAFETY: `flag` is the `AtomicBool` that the backend holds a share of.
+    unsafe { (*flag.cast::<AtomicBool>()).load(Ordering::Relaxed) }
+}

@@ -1,0 +1,6 @@
+//! Which of the compiled CPU variants runs on this machine.
+
+/// Name of the instruction-set variant that was chosen at start, e.g. `avx512`.
+pub fn cpu_variant() -> &'static str {
+    ggml_sys::cpu_variant()
+}

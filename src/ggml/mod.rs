@@ -1,0 +1,33 @@
+//! A safe wrapper around the part of ggml that this project uses.
+//!
+//! Owns every `unsafe` call into ggml: tensors and graphs ([`Context`], [`Tensor`], [`Graph`]),
+//! where their bytes live ([`Buffer`], [`Backend`]), running them ([`Scheduler`]) and the
+//! quantisation kernels ([`quantize`]). It knows nothing of files, models or sessions.
+//!
+//! Ownership in one sentence: a [`Tensor`] keeps the [`Context`] it was made in alive, a context
+//! keeps alive every context whose tensors its own tensors refer to and every buffer its tensors
+//! live in, so a tensor that is still held can always be read.
+//!
+//! Shapes are in ggml's order throughout: `[ne0, ne1, ne2, ne3]`, `ne0` being contiguous. ggml
+//! checks shapes with assertions that end the process, so callers build graphs only from sizes
+//! that have been validated before.
+
+mod backend;
+mod buffer;
+mod context;
+mod cpu;
+mod graph;
+mod log;
+mod ops;
+pub mod quantize;
+mod scheduler;
+mod types;
+
+pub use backend::{Backend, CancelFlag};
+pub use buffer::Buffer;
+pub use context::{Context, Tensor};
+pub use cpu::cpu_variant;
+pub use graph::Graph;
+pub(crate) use ops::Rope;
+pub use scheduler::{Observer, Scheduler};
+pub use types::{Element, Type};

@@ -1,0 +1,269 @@
+//! Runs the decoder graph: appends tokens and image rows to one sequence, returns logits.
+
+use super::{
+    Model,
+    kv_cache::{KvCache, KvType},
+};
+use crate::{
+    Error, ErrorKind, Result,
+    ggml::{Backend, CancelFlag, Scheduler},
+    model::{
+        decoder::{DecoderGraph, Shape, max_nodes},
+        text_periods,
+    },
+    tokenizer::TokenId,
+};
+use half::f16;
+use std::sync::Arc;
+
+/// Attention looks at whole steps of this many cells, so that the graph of a single token can be
+/// used again for the next ones.
+const KV_STEP: usize = 256;
+
+/// How a [`Decoder`] is set up.
+#[derive(Clone, Copy, Debug)]
+pub struct DecoderOptions {
+    /// Longest sequence in tokens.
+    pub n_ctx: usize,
+    /// Storage type of keys and values.
+    pub kv_type: KvType,
+    /// Threads to compute with.
+    pub n_threads: usize,
+}
+
+/// The decoder of a model with the memory of one sequence.
+pub struct Decoder {
+    model: Arc<Model>,
+    scheduler: Scheduler,
+    cache: KvCache,
+    /// The graph of the last run, used again if the next has the same shape.
+    placed: Option<DecoderGraph>,
+    mask: Vec<f16>,
+}
+
+/// Tokens to append, with the rows of those that stand for image patches.
+#[derive(Clone, Copy, Debug)]
+pub struct Run<'a> {
+    /// Token ids, image tokens included.
+    pub ids: &'a [TokenId],
+    /// Image rows in ascending order of slot.
+    pub image_rows: &'a [ImageRow<'a>],
+}
+
+/// The embedding of one patch and the place in [`Run::ids`] that it takes.
+#[derive(Clone, Copy, Debug)]
+pub struct ImageRow<'a> {
+    /// Index into [`Run::ids`].
+    pub slot: usize,
+    /// `embedding_length` values.
+    pub values: &'a [f32],
+}
+
+/// Of which tokens of a run logits are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outputs {
+    /// None: the run only fills the cache.
+    None,
+    /// The last token.
+    Last,
+    /// Every token.
+    All,
+}
+
+impl Decoder {
+    /// A decoder with an empty cache on the CPU.
+    pub fn new(model: Arc<Model>, options: &DecoderOptions, cancel: CancelFlag) -> Result<Self> {
+        let text = &model.config().text;
+        if options.n_ctx == 0 || options.n_ctx > text.context_length as usize {
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                format!(
+                    "a context of {} tokens was asked for, this model allows 1 to {}",
+                    options.n_ctx, text.context_length
+                ),
+            ));
+        }
+        let backend = Backend::cpu(options.n_threads, cancel)?;
+        let cache = KvCache::new(text, options.kv_type, options.n_ctx, &backend)?;
+        let scheduler = Scheduler::new(backend, max_nodes(text))?;
+        Ok(Self { scheduler, cache, placed: None, mask: Vec::new(), model })
+    }
+
+    /// Tokens in the cache.
+    pub fn len(&self) -> usize {
+        self.cache.len()
+    }
+
+    /// Whether the cache is empty.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Longest sequence in tokens.
+    pub fn n_ctx(&self) -> usize {
+        self.cache.n_ctx()
+    }
+
+    /// Forgets all tokens from position `len` on.
+    pub fn truncate(&mut self, len: usize) {
+        self.cache.truncate(len);
+    }
+
+    /// Bytes of working memory in use, the cache not counted.
+    pub fn working_bytes(&self) -> usize {
+        self.scheduler.working_bytes()
+    }
+
+    /// Appends `run` and puts the wanted rows of logits, `vocab_size` values each, into `logits`.
+    ///
+    /// All of the run is computed as one batch. Errors with `ContextFull` if it does not fit, and
+    /// with `Cancelled` if the cancel flag was set meanwhile; the sequence is then as before.
+    pub fn append(&mut self, run: &Run, outputs: Outputs, logits: &mut Vec<f32>) -> Result<()> {
+        self.compute(run, outputs, false)?;
+        let graph = self.placed.as_ref().expect("compute places a graph");
+        logits.clear();
+        if let Some(tensor) = &graph.logits {
+            logits.resize(tensor.n_elements(), 0.0);
+            self.scheduler.read(&graph.graph, tensor, 0, logits)?;
+        }
+        self.cache.advance(run.ids.len());
+        Ok(())
+    }
+
+    /// Appends `run` and returns every layer's output by name (`txt.0`, …), one row a token: for
+    /// comparing with a reference.
+    pub fn trace(&mut self, run: &Run) -> Result<Vec<(String, Vec<f32>)>> {
+        self.compute(run, Outputs::All, true)?;
+        let graph = self.placed.as_ref().expect("compute places a graph");
+        let taps = graph
+            .taps
+            .iter()
+            .map(|tap| {
+                let mut values = vec![0.0; tap.n_elements()];
+                self.scheduler.read(&graph.graph, tap, 0, &mut values)?;
+                Ok((tap.name(), values))
+            })
+            .collect();
+        self.cache.advance(run.ids.len());
+        taps
+    }
+
+    fn compute(&mut self, run: &Run, outputs: Outputs, keep_taps: bool) -> Result<()> {
+        let n_tokens = run.ids.len();
+        self.check(run)?;
+        let end = self.cache.len() + n_tokens;
+        let n_kv = end.next_multiple_of(KV_STEP).min(self.cache.n_ctx());
+        let shape = Shape {
+            n_tokens,
+            n_image_rows: run.image_rows.len(),
+            n_kv,
+            n_outputs: match outputs {
+                Outputs::None => 0,
+                Outputs::Last => 1,
+                Outputs::All => n_tokens,
+            },
+            keep_taps,
+        };
+        self.cache.make_readable(n_kv)?;
+        if self.placed.as_ref().is_none_or(|graph| graph.shape != shape) {
+            self.placed = None;
+            let config = &self.model.config().text;
+            let weights = &self.model.weights().decoder;
+            let graph = DecoderGraph::build(config, weights, self.cache.layers(), shape)?;
+            self.scheduler.place(&graph.graph)?;
+            self.placed = Some(graph);
+        }
+        self.write_inputs(run)?;
+        let graph = self.placed.as_ref().expect("placed above");
+        self.scheduler.run(&graph.graph, None)
+    }
+
+    fn check(&self, run: &Run) -> Result<()> {
+        let text = &self.model.config().text;
+        let (used, n_ctx) = (self.cache.len(), self.cache.n_ctx());
+        if run.ids.is_empty() {
+            return Err(Error::new(ErrorKind::InvalidArgument, "there is no token to compute"));
+        }
+        if used + run.ids.len() > n_ctx {
+            return Err(Error::new(
+                ErrorKind::ContextFull,
+                format!(
+                    "the context is full: {used} of {n_ctx} tokens are used and {} more are \
+                     needed; start over or use a larger context (this model allows {})",
+                    run.ids.len(),
+                    text.context_length
+                ),
+            ));
+        }
+        if let Some(id) = run.ids.iter().find(|&&id| id >= text.vocab_size) {
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                format!("token id {id} is outside the vocabulary of {}", text.vocab_size),
+            ));
+        }
+        let dim = text.embedding_length as usize;
+        let sound = |row: &ImageRow| row.slot < run.ids.len() && row.values.len() == dim;
+        if !run.image_rows.iter().all(sound) {
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                format!("an image row does not fit: expected {dim} values and a slot of the run"),
+            ));
+        }
+        Ok(())
+    }
+
+    fn write_inputs(&mut self, run: &Run) -> Result<()> {
+        let start = self.cache.len();
+        let n_tokens = run.ids.len();
+        let config = &self.model.config().text;
+        let graph = self.placed.as_ref().expect("placed before inputs are written");
+        let s = &mut self.scheduler;
+        if let Some(input) = &graph.tokens {
+            let ids: Vec<i32> = run.ids.iter().map(|&id| id as i32).collect();
+            s.write(&graph.graph, input, &ids)?;
+        }
+        if let Some(input) = &graph.image_rows {
+            let values: Vec<f32> =
+                run.image_rows.iter().flat_map(|row| row.values).copied().collect();
+            s.write(&graph.graph, input, &values)?;
+        }
+        if let Some(input) = &graph.image_slots {
+            let slots: Vec<i64> = run.image_rows.iter().map(|row| row.slot as i64).collect();
+            s.write(&graph.graph, input, &slots)?;
+        }
+        if let Some(input) = &graph.output_rows {
+            s.write(&graph.graph, input, &[n_tokens as i32 - 1])?;
+        }
+        let positions: Vec<i32> = (start..start + n_tokens).map(|p| p as i32).collect();
+        let cells: Vec<i64> = (start..start + n_tokens).map(|p| p as i64).collect();
+        s.write(&graph.graph, &graph.positions, &positions)?;
+        s.write(&graph.graph, &graph.cells, &cells)?;
+        s.write(&graph.graph, &graph.periods, &text_periods(config))?;
+        causal_mask(&mut self.mask, start, n_tokens, graph.shape.n_kv);
+        s.write(&graph.graph, &graph.mask, &self.mask)
+    }
+}
+
+/// Fills `mask` with `n_tokens` rows of `n_kv` values: the token at position `start + i` sees the
+/// cells up to its own.
+fn causal_mask(mask: &mut Vec<f16>, start: usize, n_tokens: usize, n_kv: usize) {
+    mask.clear();
+    mask.resize(n_tokens * n_kv, f16::NEG_INFINITY);
+    for (i, row) in mask.chunks_exact_mut(n_kv).enumerate() {
+        row[..=start + i].fill(f16::ZERO);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_sees_itself_and_everything_before_it() {
+        let mut mask = Vec::new();
+        causal_mask(&mut mask, 2, 2, 6);
+        let seen: Vec<bool> = mask.iter().map(|&m| m == f16::ZERO).collect();
+        let row = |n: usize| (0..6).map(move |c| c < n);
+        assert_eq!(seen, row(3).chain(row(4)).collect::<Vec<_>>());
+    }
+}

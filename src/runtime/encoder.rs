@@ -1,0 +1,100 @@
+//! Runs the vision graph: pictures to rows of decoder input.
+
+use super::Model;
+use crate::{
+    Result,
+    ggml::{Backend, CancelFlag, Observer, Scheduler},
+    model::{
+        vision::{LAYER_PREFIX, VisionGraph, max_nodes},
+        vision_periods,
+    },
+    preprocess::{Patches, PreparedImage},
+};
+use std::{ops::ControlFlow, sync::Arc};
+
+/// What the decoder sees of one picture.
+#[derive(Clone, Debug)]
+pub struct ImageEmbedding {
+    /// The grid of patches.
+    pub grid: Patches,
+    /// One row of `embedding_length` values per patch, in row order.
+    pub values: Vec<f32>,
+}
+
+/// The vision tower on a device, with its working memory. Dropping it frees both.
+pub struct VisionEncoder {
+    model: Arc<Model>,
+    scheduler: Scheduler,
+}
+
+impl VisionEncoder {
+    /// The tower of `model` on the CPU with `n_threads` threads.
+    pub fn new(model: Arc<Model>, n_threads: usize, cancel: CancelFlag) -> Result<Self> {
+        let backend = Backend::cpu(n_threads, cancel)?;
+        let scheduler = Scheduler::new(backend, max_nodes(&model.config().vision))?;
+        Ok(Self { model, scheduler })
+    }
+
+    /// Encodes `image`. `progress` is called with the layers done and their number.
+    ///
+    /// Errors with `Cancelled` if the cancel flag was set meanwhile.
+    pub fn encode(
+        &mut self,
+        image: &PreparedImage,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<ImageEmbedding> {
+        let graph = self.place(image, false)?;
+        let n_layers = self.model.config().vision.block_count as usize;
+        let mut done = 0;
+        let mut seen = |_: &str| {
+            done += 1;
+            progress(done, n_layers);
+            ControlFlow::Continue(())
+        };
+        let observer = Observer { prefix: LAYER_PREFIX, seen: &mut seen };
+        self.scheduler.run(&graph.graph, Some(observer))?;
+        let mut values = vec![0.0; graph.embeddings.n_elements()];
+        self.scheduler.read(&graph.graph, &graph.embeddings, 0, &mut values)?;
+        Ok(ImageEmbedding { grid: image.grid, values })
+    }
+
+    /// Encodes `image` and returns every inner result by name (`patch_embed`, `ln_pre`, `vit.0`,
+    /// …), one row a patch: for comparing with a reference.
+    pub fn trace(&mut self, image: &PreparedImage) -> Result<Vec<(String, Vec<f32>)>> {
+        let graph = self.place(image, true)?;
+        self.scheduler.run(&graph.graph, None)?;
+        graph
+            .taps
+            .iter()
+            .map(|tap| {
+                let mut values = vec![0.0; tap.n_elements()];
+                self.scheduler.read(&graph.graph, tap, 0, &mut values)?;
+                Ok((tap.name(), values))
+            })
+            .collect()
+    }
+
+    /// Bytes of working memory in use.
+    pub fn working_bytes(&self) -> usize {
+        self.scheduler.working_bytes()
+    }
+
+    fn place(&mut self, image: &PreparedImage, keep_taps: bool) -> Result<VisionGraph> {
+        let vision = &self.model.config().vision;
+        let Patches { rows, cols } = image.grid;
+        let n = rows as usize * cols as usize;
+        let graph = VisionGraph::build(vision, &self.model.weights().vision, n, keep_taps)?;
+        let (row_of, column_of): (Vec<i32>, Vec<i32>) = (0..rows as i32)
+            .flat_map(|row| (0..cols as i32).map(move |column| (row, column)))
+            .unzip();
+        let [row_periods, column_periods] = vision_periods(vision);
+        let s = &mut self.scheduler;
+        s.place(&graph.graph)?;
+        s.write(&graph.graph, &graph.patches, &image.patch_rows(vision.patch_size))?;
+        s.write(&graph.graph, &graph.rows, &row_of)?;
+        s.write(&graph.graph, &graph.columns, &column_of)?;
+        s.write(&graph.graph, &graph.row_periods, &row_periods)?;
+        s.write(&graph.graph, &graph.column_periods, &column_periods)?;
+        Ok(graph)
+    }
+}

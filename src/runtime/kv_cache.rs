@@ -1,0 +1,133 @@
+//! The key-value cache: what the decoder remembers of the tokens it has seen.
+
+use crate::{
+    Error, ErrorKind, Result,
+    config::TextConfig,
+    ggml::{Backend, Buffer, Context, Type},
+    model::decoder::KvLayer,
+};
+use std::str::FromStr;
+
+/// Storage type of the cache.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KvType {
+    /// 32-bit floats, for comparing with a reference.
+    F32,
+    /// 16-bit floats.
+    #[default]
+    F16,
+    /// Blocks of 8-bit integers: about half the memory of f16.
+    Q8_0,
+}
+
+impl KvType {
+    fn ty(self) -> Type {
+        match self {
+            KvType::F32 => Type::F32,
+            KvType::F16 => Type::F16,
+            KvType::Q8_0 => Type::Q8_0,
+        }
+    }
+
+    /// Bytes of the cache for one token of a model of shape `text`.
+    pub fn bytes_per_token(self, text: &TextConfig) -> u64 {
+        let cell = self.ty().row_bytes(text.kv_length() as usize) as u64;
+        2 * cell * u64::from(text.block_count)
+    }
+}
+
+impl FromStr for KvType {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "f32" => Ok(KvType::F32),
+            "f16" => Ok(KvType::F16),
+            "q8_0" => Ok(KvType::Q8_0),
+            _ => Err(Error::new(
+                ErrorKind::UnsupportedType,
+                format!("cache type {name:?} is unknown, expected f32, f16 or q8_0"),
+            )),
+        }
+    }
+}
+
+/// The cache of one sequence: cell `p` holds the token at position `p`.
+pub(super) struct KvCache {
+    layers: Vec<KvLayer>,
+    n_ctx: usize,
+    /// Cells that hold tokens.
+    len: usize,
+    /// Cells that have been cleared or written: attention never reads beyond them.
+    clean: usize,
+}
+
+impl KvCache {
+    pub(super) fn new(
+        text: &TextConfig,
+        ty: KvType,
+        n_ctx: usize,
+        backend: &Backend,
+    ) -> Result<Self> {
+        let ty = ty.ty();
+        if !(text.head_dim as usize).is_multiple_of(ty.block_size()) {
+            return Err(Error::new(
+                ErrorKind::UnsupportedType,
+                format!(
+                    "heads of {} elements do not fill the cache type's blocks of {}: use f16",
+                    text.head_dim,
+                    ty.block_size()
+                ),
+            ));
+        }
+        let context = Context::new(2 * text.block_count as usize, 0)?;
+        let dims = [text.kv_length() as usize, n_ctx];
+        let layers = (0..text.block_count)
+            .map(|_| KvLayer { k: context.tensor(ty, &dims), v: context.tensor(ty, &dims) })
+            .collect();
+        Buffer::allocate(&context, backend).map_err(|e| {
+            e.context(format!("key-value cache of {n_ctx} tokens (a smaller context needs less)"))
+        })?;
+        Ok(Self { layers, n_ctx, len: 0, clean: 0 })
+    }
+
+    pub(super) fn layers(&self) -> &[KvLayer] {
+        &self.layers
+    }
+
+    pub(super) fn n_ctx(&self) -> usize {
+        self.n_ctx
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Forgets all tokens from position `len` on.
+    pub(super) fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(len);
+    }
+
+    /// Takes note that `n` more cells hold tokens.
+    pub(super) fn advance(&mut self, n: usize) {
+        self.len += n;
+        self.clean = self.clean.max(self.len);
+    }
+
+    /// Makes the first `n` cells readable: cells never written hold whatever the memory held, and
+    /// even masked ones must not be NaN. Clearing as the conversation grows, not at the start,
+    /// keeps untouched memory untouched.
+    pub(super) fn make_readable(&mut self, n: usize) -> Result<()> {
+        if n <= self.clean {
+            return Ok(());
+        }
+        for layer in &mut self.layers {
+            for tensor in [&mut layer.k, &mut layer.v] {
+                let cell = tensor.strides()[1];
+                tensor.clear(self.clean * cell, (n - self.clean) * cell)?;
+            }
+        }
+        self.clean = n;
+        Ok(())
+    }
+}

@@ -1,0 +1,128 @@
+//! A model file, opened: mapped, checked against its own blueprint, weights placed without a copy.
+
+use crate::{
+    Error, ErrorKind, Result,
+    config::{Config, Role, TensorSpec, inventory},
+    ggml::{Buffer, Context, Tensor, Type},
+    gguf::{self, TensorType},
+    model::Weights,
+    tokenizer::Tokenizer,
+};
+use std::{collections::HashMap, path::Path, sync::Arc};
+
+/// An opened model. Read-only: any number of sessions can share one.
+pub struct Model {
+    file: Arc<gguf::File>,
+    config: Config,
+    tokenizer: Tokenizer,
+    weights: Weights,
+}
+
+impl Model {
+    /// Opens the GGUF file at `path`, as `pixtral-quantize` writes it.
+    ///
+    /// Nothing is copied: weights are read from the mapped file when they are first used. Errors
+    /// if the file is damaged, of another model, or lacks a tensor.
+    pub fn open(path: impl AsRef<Path>) -> Result<Arc<Self>> {
+        Self::from_file(gguf::File::open(path.as_ref())?)
+    }
+
+    /// The same from a container that is already open.
+    pub fn from_file(file: gguf::File) -> Result<Arc<Self>> {
+        let name = file.path().display().to_string();
+        let config = Config::from_metadata(file.metadata()).map_err(|e| e.context(&name))?;
+        let tokenizer = Tokenizer::from_metadata(file.metadata()).map_err(|e| e.context(&name))?;
+        if tokenizer.vocab_size() != config.text.vocab_size {
+            return Err(Error::new(
+                ErrorKind::InvalidFile,
+                format!(
+                    "{name}: the tokenizer has {} tokens but the model {}: convert the checkpoint again",
+                    tokenizer.vocab_size(),
+                    config.text.vocab_size
+                ),
+            ));
+        }
+        let file = Arc::new(file);
+        let weights = place_weights(&file, &config).map_err(|e| e.context(&name))?;
+        Ok(Arc::new(Self { file, config, tokenizer, weights }))
+    }
+
+    /// The model's shape.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The model's tokenizer.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// The file the model was opened from.
+    pub fn file(&self) -> &gguf::File {
+        &self.file
+    }
+
+    /// The placed weights.
+    pub fn weights(&self) -> &Weights {
+        &self.weights
+    }
+}
+
+/// Wraps the mapping as one buffer and puts every tensor of the blueprint at its offset.
+fn place_weights(file: &Arc<gguf::File>, config: &Config) -> Result<Weights> {
+    let specs = inventory(config);
+    let context = Context::new(specs.len(), 0)?;
+    let buffer = Buffer::from_host(file.clone(), gguf::File::bytes)?;
+    let mut tensors = HashMap::with_capacity(specs.len());
+    for spec in &specs {
+        let info = file.tensor(&spec.name)?;
+        check(spec, info)?;
+        let tensor = place(&context, &buffer, info)?;
+        tensors.insert(spec.name.as_str(), tensor);
+    }
+    Weights::collect(config, |name| {
+        tensors.remove(name).ok_or_else(|| {
+            Error::new(ErrorKind::Internal, format!("tensor {name} is not in the inventory"))
+        })
+    })
+}
+
+fn place(context: &Context, buffer: &Buffer, info: &gguf::TensorInfo) -> Result<Tensor> {
+    let too_large = |_| {
+        Error::new(
+            ErrorKind::InvalidTensor,
+            format!("tensor {} is too large for this machine", info.name),
+        )
+    };
+    let dims = info
+        .dims
+        .iter()
+        .map(|&n| usize::try_from(n).map_err(too_large))
+        .collect::<Result<Vec<_>>>()?;
+    let tensor = context.tensor(Type::from(info.ty), &dims);
+    context.name(&tensor, &info.name);
+    buffer.place(context, &tensor, usize::try_from(info.offset).map_err(too_large)?)?;
+    Ok(tensor)
+}
+
+/// Refuses a tensor that the graphs could not use.
+fn check(spec: &TensorSpec, info: &gguf::TensorInfo) -> Result<()> {
+    if info.dims != spec.dims {
+        return Err(Error::new(
+            ErrorKind::InvalidTensor,
+            format!(
+                "tensor {}: expected {:?}, found {:?}; the file is from another model or damaged: \
+                 run `pixtral inspect --verify`",
+                spec.name, spec.dims, info.dims
+            ),
+        ));
+    }
+    let vector = matches!(spec.role, Role::Norm | Role::Bias);
+    if vector && info.ty != TensorType::F32 {
+        return Err(Error::new(
+            ErrorKind::UnsupportedType,
+            format!("tensor {}: norms and biases are f32, found {}", spec.name, info.ty),
+        ));
+    }
+    Ok(())
+}

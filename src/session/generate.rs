@@ -1,0 +1,118 @@
+//! Generating an answer, token by token.
+
+use super::{Event, Reading, Sampler, SamplingOptions, Session, stop::StopMatcher};
+use crate::{
+    ErrorKind, Result,
+    chat::Prompt,
+    tokenizer::{StreamDecoder, TokenId},
+};
+use std::{
+    ops::ControlFlow,
+    time::{Duration, Instant},
+};
+
+/// How an answer is generated.
+#[derive(Clone, Debug, Default)]
+pub struct GenerateOptions {
+    /// Most tokens of the answer; `None` goes on until the model ends it or the context is full.
+    pub max_tokens: Option<usize>,
+    /// Strings that end the answer; not part of it.
+    pub stop: Vec<String>,
+    /// How tokens are chosen.
+    pub sampling: SamplingOptions,
+    /// Go on when the model ends its answer (`</s>` is then skipped in the text): for measuring.
+    pub ignore_eos: bool,
+}
+
+/// Why an answer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Finish {
+    /// The model ended it.
+    EndOfText,
+    /// A stop string came.
+    StopString,
+    /// `max_tokens` were generated.
+    MaxTokens,
+    /// The context is full: the answer is incomplete.
+    ContextFull,
+    /// The caller cancelled: the answer is incomplete.
+    Cancelled,
+}
+
+/// A generated answer.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The text.
+    pub text: String,
+    /// The ids generated, an ending `</s>` not included.
+    pub ids: Vec<TokenId>,
+    /// Why it ended.
+    pub finish: Finish,
+    /// What reading the prompt took.
+    pub reading: Reading,
+    /// Time from the first generated token to the last.
+    pub decode_time: Duration,
+}
+
+impl Session {
+    /// Reads `prompt` (see [`read`](Session::read)) and generates an answer to it, which
+    /// `events` receives piece by piece.
+    ///
+    /// Cancelling while the prompt is read is an error of kind `Cancelled`; later it ends the
+    /// answer, which is returned as far as it came.
+    pub fn generate(
+        &mut self,
+        prompt: &Prompt,
+        options: &GenerateOptions,
+        events: &mut dyn FnMut(Event) -> ControlFlow<()>,
+    ) -> Result<Answer> {
+        let mut sampler = Sampler::new(options.sampling.clone())?;
+        let reading = self.read(prompt, events)?;
+        let model = self.model.clone();
+        let eos = model.tokenizer().eos();
+        let mut decoder = StreamDecoder::new(model.tokenizer());
+        let mut stops = StopMatcher::new(&options.stop);
+        let mut text = String::new();
+        let mut ids = Vec::new();
+        let mut show = |piece: String, session: &Session| -> Result<()> {
+            text.push_str(&piece);
+            match piece.is_empty() {
+                true => session.cancel.check(),
+                false => session.tell(events, Event::Text(&piece)),
+            }
+        };
+        let started = Instant::now();
+        let finish = loop {
+            if options.max_tokens.is_some_and(|max| ids.len() >= max) {
+                break Finish::MaxTokens;
+            }
+            let id = sampler.sample(&self.logits)?;
+            if id == eos && !options.ignore_eos {
+                break Finish::EndOfText;
+            }
+            ids.push(id);
+            let passed = stops.push(&decoder.push(id));
+            let shown = show(passed.text, self);
+            if passed.stopped {
+                break Finish::StopString;
+            }
+            if self.len() == self.n_ctx() {
+                break Finish::ContextFull;
+            }
+            match shown.and_then(|()| self.append_token(id)) {
+                Ok(()) => {}
+                Err(e) if e.kind() == ErrorKind::Cancelled => break Finish::Cancelled,
+                Err(e) => return Err(e),
+            }
+        };
+        let decode_time = started.elapsed();
+        if finish != Finish::StopString {
+            let tail = stops.push(&decoder.finish());
+            let tail = tail.text + &stops.finish();
+            // The answer is over: an objection to its last piece changes nothing.
+            _ = show(tail, self);
+        }
+        Ok(Answer { text, ids, finish, reading, decode_time })
+    }
+}

@@ -1,0 +1,144 @@
+//! One conversation with a model: reading prompts, generating answers.
+//!
+//! Owns the decoder's sequence and what is known to be in it, so that a prompt that begins like
+//! the last one is read from where it differs; the embeddings of recent pictures; sampling,
+//! streaming, stop strings and cancelling. It takes prompts as ids and prepared pictures and knows
+//! nothing of messages, templates, files or terminals.
+
+mod generate;
+mod history;
+mod image_cache;
+mod prefill;
+mod sampler;
+mod stop;
+
+pub use generate::{Answer, Finish, GenerateOptions};
+pub use prefill::{Event, Reading};
+pub use sampler::{Sampler, SamplingOptions};
+
+use crate::{
+    Result,
+    ggml::CancelFlag,
+    runtime::{Decoder, DecoderOptions, KvType, Model, default_threads},
+};
+use history::Slot;
+use image_cache::ImageCache;
+use std::sync::Arc;
+
+/// Default context in tokens: room for a picture of the largest size and a conversation about it.
+pub const DEFAULT_CONTEXT: usize = 8192;
+
+/// Default number of tokens computed as one batch.
+pub const DEFAULT_UBATCH: usize = 512;
+
+/// How a [`Session`] is set up.
+#[derive(Clone, Debug)]
+pub struct SessionOptions {
+    /// Longest conversation in tokens; at most the model's `context_length`. `None` takes
+    /// [`DEFAULT_CONTEXT`] or, if that is shorter, what the model allows.
+    pub n_ctx: Option<usize>,
+    /// Most tokens computed as one batch. Results do not depend on it.
+    pub n_ubatch: usize,
+    /// Storage type of keys and values.
+    pub kv_type: KvType,
+    /// Threads to compute with.
+    pub n_threads: usize,
+    /// Most bytes of picture embeddings kept for asking about the same picture again.
+    pub image_cache_bytes: usize,
+}
+
+impl Default for SessionOptions {
+    fn default() -> Self {
+        Self {
+            n_ctx: None,
+            n_ubatch: DEFAULT_UBATCH,
+            kv_type: KvType::default(),
+            n_threads: default_threads(),
+            image_cache_bytes: 256 << 20,
+        }
+    }
+}
+
+/// A conversation in progress. Made by [`Session::new`]; used by one thread at a time, while
+/// [`Session::cancel_flag`] works from any.
+pub struct Session {
+    model: Arc<Model>,
+    options: SessionOptions,
+    decoder: Decoder,
+    /// What each cell of the decoder's cache holds.
+    history: Vec<Slot>,
+    images: ImageCache,
+    /// Logits of the last token read.
+    logits: Vec<f32>,
+    cancel: CancelFlag,
+}
+
+impl Session {
+    /// An empty conversation with `model`.
+    ///
+    /// Errors if the options make no sense for the model or memory for the context is lacking.
+    pub fn new(model: Arc<Model>, options: SessionOptions) -> Result<Self> {
+        let longest = model.config().text.context_length as usize;
+        let cancel = CancelFlag::default();
+        let decoder = Decoder::new(
+            model.clone(),
+            &DecoderOptions {
+                n_ctx: options.n_ctx.unwrap_or(DEFAULT_CONTEXT.min(longest)),
+                kv_type: options.kv_type,
+                n_threads: options.n_threads,
+            },
+            cancel.clone(),
+        )?;
+        Ok(Self {
+            images: ImageCache::new(options.image_cache_bytes),
+            history: Vec::new(),
+            logits: Vec::new(),
+            model,
+            options,
+            decoder,
+            cancel,
+        })
+    }
+
+    /// The model of this conversation.
+    pub fn model(&self) -> &Arc<Model> {
+        &self.model
+    }
+
+    /// Longest conversation in tokens.
+    pub fn n_ctx(&self) -> usize {
+        self.decoder.n_ctx()
+    }
+
+    /// Tokens that the conversation holds now.
+    pub fn len(&self) -> usize {
+        self.history.len()
+    }
+
+    /// Whether nothing was read yet.
+    pub fn is_empty(&self) -> bool {
+        self.history.is_empty()
+    }
+
+    /// Forgets the conversation. Picture embeddings are kept.
+    pub fn clear(&mut self) {
+        self.forget_from(0);
+    }
+
+    /// Logits that follow the last token read, `vocab_size` values; empty before the first.
+    pub fn logits(&self) -> &[f32] {
+        &self.logits
+    }
+
+    /// Stops the running call from any thread; the session stays usable. Each call of
+    /// [`read`](Self::read) or [`generate`](Self::generate) starts by resetting it.
+    pub fn cancel_flag(&self) -> CancelFlag {
+        self.cancel.clone()
+    }
+
+    fn forget_from(&mut self, len: usize) {
+        self.history.truncate(len);
+        self.decoder.truncate(len);
+        self.logits.clear();
+    }
+}

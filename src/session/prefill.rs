@@ -1,0 +1,234 @@
+//! Reading a prompt: encode its pictures, then bring the decoder's cache to where it stands.
+
+use super::{
+    Session,
+    history::{ImageId, Slot, common_prefix, slots},
+};
+use crate::{
+    Error, ErrorKind, Result,
+    chat::Prompt,
+    runtime::{ImageEmbedding, ImageRow, Outputs, Run, VisionEncoder},
+    tokenizer::TokenId,
+};
+use std::{
+    collections::HashMap,
+    ops::{ControlFlow, Range},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// What a long call reports while it works. Answering `Break` stops the call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// Picture `image` of `n_images` passes through the vision tower.
+    Encoding {
+        /// Index of the picture among those that need encoding.
+        image: usize,
+        /// Pictures that need encoding.
+        n_images: usize,
+        /// Layers done.
+        layer: usize,
+        /// Layers in all.
+        n_layers: usize,
+    },
+    /// Tokens of the prompt read.
+    Reading {
+        /// Tokens done, those known from before included.
+        done: usize,
+        /// Tokens in all.
+        total: usize,
+    },
+    /// The next piece of the answer, valid UTF-8, never empty.
+    Text(&'a str),
+}
+
+/// What reading a prompt took.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Reading {
+    /// Tokens of the prompt.
+    pub n_tokens: usize,
+    /// Tokens at its beginning that were known from before and not computed again.
+    pub n_reused: usize,
+    /// Pictures of the prompt.
+    pub n_images: usize,
+    /// Pictures that went through the vision tower now.
+    pub n_encoded: usize,
+    /// Time in the vision tower.
+    pub encode_time: Duration,
+    /// Time in the decoder.
+    pub prefill_time: Duration,
+}
+
+pub(super) type Embeddings = HashMap<ImageId, Arc<ImageEmbedding>>;
+
+impl Session {
+    /// Makes the conversation be exactly `prompt`, computing only what differs from what it was.
+    /// Afterwards [`logits`](Session::logits) holds what follows the prompt.
+    ///
+    /// Errors with `ContextFull`, before anything is computed, if the prompt is longer than the
+    /// context; with `Cancelled` if the flag was set or `events` answered `Break`. What was read
+    /// until then stays and is not computed again by the next call.
+    pub fn read(
+        &mut self,
+        prompt: &Prompt,
+        events: &mut dyn FnMut(Event) -> ControlFlow<()>,
+    ) -> Result<Reading> {
+        self.cancel.reset();
+        let (wanted, image_ids) = slots(prompt, &self.model.config().vision)?;
+        self.check_length(wanted.len())?;
+        // The last token is always computed, since its logits are wanted.
+        let n_reused = common_prefix(&self.history, &wanted).min(wanted.len() - 1);
+        let mut reading = Reading {
+            n_tokens: wanted.len(),
+            n_reused,
+            n_images: prompt.images.len(),
+            ..Reading::default()
+        };
+        let started = Instant::now();
+        let needed = needed_images(&wanted[n_reused..]);
+        let embeddings = self.encode(prompt, &image_ids, &needed, &mut reading, events)?;
+        reading.encode_time = started.elapsed();
+
+        let started = Instant::now();
+        self.forget_from(n_reused);
+        let mut done = n_reused;
+        while done < wanted.len() {
+            self.tell(events, Event::Reading { done, total: wanted.len() })?;
+            let end = wanted.len().min(done + self.options.n_ubatch);
+            self.append(&prompt.ids, &wanted, done..end, &embeddings)?;
+            done = end;
+        }
+        self.tell(events, Event::Reading { done, total: wanted.len() })?;
+        reading.prefill_time = started.elapsed();
+        Ok(reading)
+    }
+
+    /// Reports `event`; `Break` becomes an error of kind `Cancelled`.
+    pub(super) fn tell(
+        &self,
+        events: &mut dyn FnMut(Event) -> ControlFlow<()>,
+        event: Event,
+    ) -> Result<()> {
+        if events(event).is_break() {
+            self.cancel.cancel();
+        }
+        self.cancel.check()
+    }
+
+    fn check_length(&self, n_tokens: usize) -> Result<()> {
+        if self.options.n_ubatch == 0 {
+            return Err(Error::new(ErrorKind::InvalidArgument, "the ubatch is 0, expected 1 or more"));
+        }
+        if n_tokens == 0 {
+            return Err(Error::new(ErrorKind::InvalidArgument, "the prompt is empty"));
+        }
+        if n_tokens > self.n_ctx() {
+            return Err(Error::new(
+                ErrorKind::ContextFull,
+                format!(
+                    "the prompt has {n_tokens} tokens but the context holds {}: use a larger \
+                     context (this model allows {}), smaller pictures or fewer turns",
+                    self.n_ctx(),
+                    self.model.config().text.context_length
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Embeddings of the pictures whose identity is in `needed`.
+    fn encode(
+        &mut self,
+        prompt: &Prompt,
+        image_ids: &[ImageId],
+        needed: &[ImageId],
+        reading: &mut Reading,
+        events: &mut dyn FnMut(Event) -> ControlFlow<()>,
+    ) -> Result<Embeddings> {
+        let mut found = Embeddings::new();
+        let mut missing = Vec::new();
+        for &id in needed {
+            match self.images.get(id) {
+                Some(embedding) => _ = found.insert(id, embedding),
+                None => missing.push(id),
+            }
+        }
+        if missing.is_empty() {
+            return Ok(found);
+        }
+        // Made when needed and dropped after: its working memory is large.
+        let mut encoder =
+            VisionEncoder::new(self.model.clone(), self.options.n_threads, self.cancel.clone())?;
+        let n_images = missing.len();
+        for (image, id) in missing.into_iter().enumerate() {
+            let at = image_ids.iter().position(|&known| known == id);
+            let picture = at.and_then(|at| prompt.images.get(at)).ok_or_else(|| {
+                Error::new(ErrorKind::Internal, "a needed picture is not in the prompt")
+            })?;
+            let cancel = self.cancel.clone();
+            let embedding = encoder.encode(picture, &mut |layer, n_layers| {
+                if events(Event::Encoding { image, n_images, layer, n_layers }).is_break() {
+                    cancel.cancel();
+                }
+            })?;
+            let embedding = Arc::new(embedding);
+            self.images.insert(id, embedding.clone());
+            found.insert(id, embedding);
+            reading.n_encoded += 1;
+        }
+        Ok(found)
+    }
+
+    /// Computes `wanted[range]` as one batch; logits only if the range ends the prompt.
+    fn append(
+        &mut self,
+        ids: &[TokenId],
+        wanted: &[Slot],
+        range: Range<usize>,
+        embeddings: &Embeddings,
+    ) -> Result<()> {
+        let dim = self.model.config().text.embedding_length as usize;
+        let image_rows = wanted[range.clone()]
+            .iter()
+            .enumerate()
+            .filter_map(|(slot, what)| match what {
+                Slot::Token(_) => None,
+                Slot::Patch { image, row } => {
+                    let start = *row as usize * dim;
+                    let values = &embeddings[image].values[start..start + dim];
+                    Some(ImageRow { slot, values })
+                }
+            })
+            .collect::<Vec<_>>();
+        let outputs = match range.end == wanted.len() {
+            true => Outputs::Last,
+            false => Outputs::None,
+        };
+        let run = Run { ids: &ids[range.clone()], image_rows: &image_rows };
+        self.decoder.append(&run, outputs, &mut self.logits)?;
+        self.history.extend_from_slice(&wanted[range]);
+        Ok(())
+    }
+
+    /// Appends one generated token.
+    pub(super) fn append_token(&mut self, id: TokenId) -> Result<()> {
+        let run = Run { ids: &[id], image_rows: &[] };
+        self.decoder.append(&run, Outputs::Last, &mut self.logits)?;
+        self.history.push(Slot::Token(id));
+        Ok(())
+    }
+}
+
+/// The pictures that `slots` look at, each once, in order.
+fn needed_images(slots: &[Slot]) -> Vec<ImageId> {
+    let mut needed = Vec::new();
+    for slot in slots {
+        if let Slot::Patch { image, .. } = slot
+            && !needed.contains(image)
+        {
+            needed.push(*image);
+        }
+    }
+    needed
+}
