@@ -2,5 +2,6 @@
 
 pub mod config;
 pub mod error;
+pub mod gguf;
 
 pub use error::{Error, ErrorKind, Result};
