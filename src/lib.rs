@@ -2,6 +2,9 @@
 
 pub mod config;
 pub mod error;
+pub mod ggml;
+pub mod gguf;
+pub mod model;
 pub mod tokenizer;
 
 pub use error::{Error, ErrorKind, Result};

@@ -2,5 +2,5 @@
 
 /// Name of the instruction-set variant that was chosen at start, e.g. `avx512`.
 pub fn cpu_variant() -> &'static str {
-    ggml_sys::cpu_variant()
+    "native"
 }
