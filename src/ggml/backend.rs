@@ -95,7 +95,10 @@ impl Backend {
         let threads = ThreadPool::new(n_threads)?;
         // SAFETY: no arguments; returns null on failure.
         let ptr = NonNull::new(unsafe { sys::ggml_backend_cpu_init() }).ok_or_else(|| {
-            Error::new(ErrorKind::Backend, log::explain("cannot start the CPU backend"))
+            Error::new(
+                ErrorKind::Backend,
+                log::explain("cannot start the CPU backend"),
+            )
         })?;
         // SAFETY: the backend is a CPU backend; pool and flag outlive it (see the fields' order
         // of release in `drop` and below).
@@ -108,7 +111,11 @@ impl Backend {
                 Arc::as_ptr(&cancel.0).cast_mut().cast(),
             );
         }
-        Ok(Self { ptr, _threads: threads, cancel })
+        Ok(Self {
+            ptr,
+            _threads: threads,
+            cancel,
+        })
     }
 
     /// The flag given at creation.

@@ -34,16 +34,17 @@ impl Buffer {
     /// Allocates memory on `backend` for all tensors of `context` that have none yet.
     pub fn allocate(context: &Context, backend: &Backend) -> Result<Self> {
         // SAFETY: both pointers are alive for the call.
-        let ptr = unsafe {
-            sys::ggml_backend_alloc_ctx_tensors(context.as_ptr(), backend.as_ptr())
-        };
+        let ptr =
+            unsafe { sys::ggml_backend_alloc_ctx_tensors(context.as_ptr(), backend.as_ptr()) };
         let ptr = NonNull::new(ptr).ok_or_else(|| {
             Error::new(
                 ErrorKind::OutOfMemory,
                 log::explain("cannot allocate memory for tensors"),
             )
         })?;
-        let buffer = Self { inner: Arc::new(Inner { ptr, _owner: None }) };
+        let buffer = Self {
+            inner: Arc::new(Inner { ptr, _owner: None }),
+        };
         context.keep_buffer(&buffer);
         Ok(buffer)
     }
@@ -63,7 +64,10 @@ impl Buffer {
             sys::ggml_backend_cpu_buffer_from_ptr(slice.as_ptr().cast_mut().cast(), slice.len())
         };
         let ptr = NonNull::new(ptr).ok_or_else(|| {
-            Error::new(ErrorKind::Backend, log::explain("cannot wrap the mapped file"))
+            Error::new(
+                ErrorKind::Backend,
+                log::explain("cannot wrap the mapped file"),
+            )
         })?;
         // SAFETY: the pointer was just created.
         unsafe {
@@ -72,7 +76,12 @@ impl Buffer {
                 sys::GGML_BACKEND_BUFFER_USAGE_WEIGHTS,
             );
         }
-        Ok(Self { inner: Arc::new(Inner { ptr, _owner: Some(owner) }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                ptr,
+                _owner: Some(owner),
+            }),
+        })
     }
 
     /// Places `tensor` at `offset` bytes into this buffer.
@@ -88,7 +97,9 @@ impl Buffer {
                 sys::ggml_backend_buffer_get_alignment(buffer),
             )
         };
-        let fits = offset.checked_add(tensor.n_bytes()).is_some_and(|end| end <= size);
+        let fits = offset
+            .checked_add(tensor.n_bytes())
+            .is_some_and(|end| end <= size);
         if !fits || !(base + offset).is_multiple_of(alignment) {
             return Err(Error::new(
                 ErrorKind::Internal,
@@ -103,7 +114,10 @@ impl Buffer {
             sys::ggml_backend_tensor_alloc(buffer, tensor.as_ptr(), (base + offset) as *mut _)
         };
         if status != sys::GGML_STATUS_SUCCESS {
-            return Err(Error::new(ErrorKind::Backend, log::explain("cannot place a tensor")));
+            return Err(Error::new(
+                ErrorKind::Backend,
+                log::explain("cannot place a tensor"),
+            ));
         }
         context.keep_buffer(self);
         Ok(())

@@ -73,17 +73,26 @@ impl Context {
             })
         };
         let ptr = NonNull::new(ptr).ok_or_else(|| {
-            Error::new(ErrorKind::OutOfMemory, "cannot allocate memory for tensor descriptions")
+            Error::new(
+                ErrorKind::OutOfMemory,
+                "cannot allocate memory for tensor descriptions",
+            )
         })?;
         Ok(Self {
-            arena: Arc::new(Arena { ptr, keep: Mutex::default() }),
+            arena: Arc::new(Arena {
+                ptr,
+                keep: Mutex::default(),
+            }),
             _one_thread: PhantomData,
         })
     }
 
     /// A new tensor of type `ty` and dimensions `dims` (one to four, ggml order), not yet placed.
     pub fn tensor(&self, ty: Type, dims: &[usize]) -> Tensor {
-        assert!((1..=4).contains(&dims.len()), "a tensor has one to four dimensions");
+        assert!(
+            (1..=4).contains(&dims.len()),
+            "a tensor has one to four dimensions"
+        );
         let ne = dims.iter().map(|&n| n as i64).collect::<Vec<_>>();
         // SAFETY: `ne` has as many entries as the call is told.
         self.wrap(unsafe {
@@ -118,7 +127,10 @@ impl Context {
     /// Wraps a tensor that a call on this context has just made.
     pub(super) fn wrap(&self, ptr: *mut sys::ggml_tensor) -> Tensor {
         let ptr = NonNull::new(ptr).expect("contexts are created with room for their tensors");
-        Tensor { ptr, arena: self.arena.clone() }
+        Tensor {
+            ptr,
+            arena: self.arena.clone(),
+        }
     }
 
     /// Makes this context keep alive what `tensor` lives in.
@@ -126,14 +138,22 @@ impl Context {
         if Arc::ptr_eq(&self.arena, &tensor.arena) {
             return;
         }
-        let mut keep = self.arena.keep.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut keep = self
+            .arena
+            .keep
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if !keep.arenas.iter().any(|a| Arc::ptr_eq(a, &tensor.arena)) {
             keep.arenas.push(tensor.arena.clone());
         }
     }
 
     pub(super) fn keep_buffer(&self, buffer: &Buffer) {
-        let mut keep = self.arena.keep.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut keep = self
+            .arena
+            .keep
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if !keep.buffers.iter().any(|b| b.as_ptr() == buffer.as_ptr()) {
             keep.buffers.push(buffer.clone());
         }
@@ -178,7 +198,9 @@ impl Tensor {
     /// The name, empty if none was given.
     pub fn name(&self) -> String {
         // SAFETY: the field is NUL-terminated by ggml.
-        unsafe { CStr::from_ptr(self.raw().name.as_ptr()) }.to_string_lossy().into_owned()
+        unsafe { CStr::from_ptr(self.raw().name.as_ptr()) }
+            .to_string_lossy()
+            .into_owned()
     }
 
     /// Fills `n_bytes` bytes from byte `offset` on with zeros. Only for tensors in a [`Buffer`]
@@ -202,7 +224,10 @@ impl Tensor {
         if !self.is_owned() {
             return Err(Error::new(
                 ErrorKind::Internal,
-                format!("tensor {} is not in memory that can be written", self.name()),
+                format!(
+                    "tensor {} is not in memory that can be written",
+                    self.name()
+                ),
             ));
         }
         self.set(data)
@@ -213,12 +238,7 @@ impl Tensor {
         self.check::<T>(data.len())?;
         // SAFETY: the tensor is placed and has exactly this many elements of this type.
         unsafe {
-            sys::ggml_backend_tensor_set(
-                self.as_ptr(),
-                data.as_ptr().cast(),
-                0,
-                size_of_val(data),
-            );
+            sys::ggml_backend_tensor_set(self.as_ptr(), data.as_ptr().cast(), 0, size_of_val(data));
         }
         Ok(())
     }
@@ -254,16 +274,25 @@ impl Tensor {
     fn mismatch(&self) -> Error {
         Error::new(
             ErrorKind::Internal,
-            format!("tensor {} accessed with the wrong type, size or time", self.name()),
+            format!(
+                "tensor {} accessed with the wrong type, size or time",
+                self.name()
+            ),
         )
     }
 
     /// Whether the elements are in backend memory kept by the arena, not borrowed and not lent
     /// by a scheduler.
     fn is_owned(&self) -> bool {
-        let keep = self.arena.keep.lock().unwrap_or_else(PoisonError::into_inner);
+        let keep = self
+            .arena
+            .keep
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let buffer = self.raw().buffer;
-        keep.buffers.iter().any(|b| b.as_ptr() == buffer && !b.is_borrowed())
+        keep.buffers
+            .iter()
+            .any(|b| b.as_ptr() == buffer && !b.is_borrowed())
     }
 
     fn raw(&self) -> &sys::ggml_tensor {

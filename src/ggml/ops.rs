@@ -18,7 +18,10 @@ impl Context {
     fn unary(
         &self,
         a: &Tensor,
-        op: unsafe extern "C" fn(*mut sys::ggml_context, *mut sys::ggml_tensor) -> *mut sys::ggml_tensor,
+        op: unsafe extern "C" fn(
+            *mut sys::ggml_context,
+            *mut sys::ggml_tensor,
+        ) -> *mut sys::ggml_tensor,
     ) -> Tensor {
         self.refer_to(a);
         // SAFETY: context and operand are alive, the operand's arena for as long as this one.
@@ -69,7 +72,12 @@ impl Context {
         self.refer_to(rows);
         // SAFETY: as in `unary`.
         self.wrap(unsafe {
-            sys::ggml_set_rows(self.as_ptr(), table.as_ptr(), values.as_ptr(), rows.as_ptr())
+            sys::ggml_set_rows(
+                self.as_ptr(),
+                table.as_ptr(),
+                values.as_ptr(),
+                rows.as_ptr(),
+            )
         })
     }
 
@@ -96,7 +104,13 @@ impl Context {
     /// `periods` (f32, `[head_dim / 2]` at least) are the reciprocals of the rotary frequencies.
     /// Giving them, with a base of 1, makes each angle one division instead of a running product
     /// of the base's root, whose rounding error grows from pair to pair.
-    pub(crate) fn rope(&self, a: &Tensor, positions: &Tensor, periods: &Tensor, rope: Rope) -> Tensor {
+    pub(crate) fn rope(
+        &self,
+        a: &Tensor,
+        positions: &Tensor,
+        periods: &Tensor,
+        rope: Rope,
+    ) -> Tensor {
         for tensor in [a, positions, periods] {
             self.refer_to(tensor);
         }
@@ -170,7 +184,13 @@ impl Context {
 
     /// A window of `a`: `dims` elements, `strides` bytes apart along the second and third
     /// dimension, from byte `offset` on.
-    pub fn view_3d(&self, a: &Tensor, dims: [usize; 3], strides: [usize; 2], offset: usize) -> Tensor {
+    pub fn view_3d(
+        &self,
+        a: &Tensor,
+        dims: [usize; 3],
+        strides: [usize; 2],
+        offset: usize,
+    ) -> Tensor {
         self.refer_to(a);
         let [ne0, ne1, ne2] = dims.map(|n| n as i64);
         // SAFETY: as in `unary`; ggml asserts that the window lies inside `a`.

@@ -24,7 +24,10 @@ pub fn quantize_rows(ty: Type, src: &[f32], row_len: usize, dst: &mut [u8]) -> R
         )
     };
     if written != dst.len() {
-        return Err(Error::new(ErrorKind::Backend, log::explain("quantising failed")));
+        return Err(Error::new(
+            ErrorKind::Backend,
+            log::explain("quantising failed"),
+        ));
     }
     Ok(())
 }
@@ -41,7 +44,10 @@ pub fn dequantize_rows(ty: Type, src: &[u8], row_len: usize, dst: &mut [f32]) ->
     // SAFETY: the table has an entry for every type; the lengths were checked against it.
     unsafe {
         let to_float = (*sys::ggml_get_type_traits(ty.0)).to_float.ok_or_else(|| {
-            Error::new(ErrorKind::UnsupportedType, "this type cannot be converted to f32")
+            Error::new(
+                ErrorKind::UnsupportedType,
+                "this type cannot be converted to f32",
+            )
         })?;
         to_float(src.as_ptr().cast(), dst.as_mut_ptr(), dst.len() as i64);
     }
@@ -78,7 +84,9 @@ mod tests {
     #[test]
     fn rows_survive_the_round_trip_within_the_type_s_precision() {
         let row_len = 256;
-        let src: Vec<f32> = (0..2 * row_len).map(|i| ((i * 37 % 101) as f32 - 50.0) / 50.0).collect();
+        let src: Vec<f32> = (0..2 * row_len)
+            .map(|i| ((i * 37 % 101) as f32 - 50.0) / 50.0)
+            .collect();
         for (name, bound) in [
             ("f32", 0.0),
             ("f16", 1e-3),
@@ -98,9 +106,17 @@ mod tests {
             quantize_rows(ty, &src, row_len, &mut packed).unwrap();
             let mut back = vec![0.0; src.len()];
             dequantize_rows(ty, &packed, row_len, &mut back).unwrap();
-            let error = src.iter().zip(&back).map(|(a, b)| (a - b).powi(2)).sum::<f32>();
+            let error = src
+                .iter()
+                .zip(&back)
+                .map(|(a, b)| (a - b).powi(2))
+                .sum::<f32>();
             let norm = src.iter().map(|a| a * a).sum::<f32>();
-            assert!((error / norm).sqrt() <= bound, "{name}: {}", (error / norm).sqrt());
+            assert!(
+                (error / norm).sqrt() <= bound,
+                "{name}: {}",
+                (error / norm).sqrt()
+            );
         }
     }
 

@@ -48,9 +48,16 @@ impl Scheduler {
             )
         };
         let ptr = NonNull::new(ptr).ok_or_else(|| {
-            Error::new(ErrorKind::Backend, log::explain("cannot create a scheduler"))
+            Error::new(
+                ErrorKind::Backend,
+                log::explain("cannot create a scheduler"),
+            )
         })?;
-        Ok(Self { ptr, backend, placed: Weak::new() })
+        Ok(Self {
+            ptr,
+            backend,
+            placed: Weak::new(),
+        })
     }
 
     /// The backend that computes.
@@ -71,7 +78,9 @@ impl Scheduler {
         if !placed {
             return Err(Error::new(
                 ErrorKind::OutOfMemory,
-                log::explain("cannot allocate memory for computing: use a smaller ubatch or context"),
+                log::explain(
+                    "cannot allocate memory for computing: use a smaller ubatch or context",
+                ),
             ));
         }
         self.placed = Arc::downgrade(graph.context().arena());
@@ -102,7 +111,10 @@ impl Scheduler {
     /// results are then undefined.
     pub fn run(&mut self, graph: &Graph, observer: Option<Observer>) -> Result<()> {
         if !self.is_placed(graph) {
-            return Err(Error::new(ErrorKind::Internal, "a graph was run without being placed"));
+            return Err(Error::new(
+                ErrorKind::Internal,
+                "a graph was run without being placed",
+            ));
         }
         let cancel = self.backend.cancel_flag().clone();
         cancel.check()?;
@@ -114,23 +126,22 @@ impl Scheduler {
         cancel.check()?;
         match status {
             sys::GGML_STATUS_SUCCESS => Ok(()),
-            sys::GGML_STATUS_ABORTED => {
-                Err(Error::new(ErrorKind::Cancelled, "cancelled"))
-            }
+            sys::GGML_STATUS_ABORTED => Err(Error::new(ErrorKind::Cancelled, "cancelled")),
             sys::GGML_STATUS_ALLOC_FAILED => Err(Error::new(
                 ErrorKind::OutOfMemory,
                 log::explain("computing ran out of memory"),
             )),
-            _ => Err(Error::new(ErrorKind::Backend, log::explain("computing failed"))),
+            _ => Err(Error::new(
+                ErrorKind::Backend,
+                log::explain("computing failed"),
+            )),
         }
     }
 
     /// Bytes of working memory that the largest graph so far needed.
     pub fn working_bytes(&self) -> usize {
         // SAFETY: scheduler and backend are alive and belong together.
-        unsafe {
-            sys::ggml_backend_sched_get_buffer_size(self.ptr.as_ptr(), self.backend.as_ptr())
-        }
+        unsafe { sys::ggml_backend_sched_get_buffer_size(self.ptr.as_ptr(), self.backend.as_ptr()) }
     }
 
     fn compute(&mut self, graph: &Graph) -> sys::ggml_status {
@@ -156,13 +167,19 @@ impl Scheduler {
         let status = self.compute(graph);
         // SAFETY: as above.
         unsafe {
-            sys::ggml_backend_sched_set_eval_callback(self.ptr.as_ptr(), None, std::ptr::null_mut());
+            sys::ggml_backend_sched_set_eval_callback(
+                self.ptr.as_ptr(),
+                None,
+                std::ptr::null_mut(),
+            );
         }
         status
     }
 
     fn is_placed(&self, graph: &Graph) -> bool {
-        self.placed.upgrade().is_some_and(|placed| Arc::ptr_eq(&placed, graph.context().arena()))
+        self.placed
+            .upgrade()
+            .is_some_and(|placed| Arc::ptr_eq(&placed, graph.context().arena()))
     }
 
     fn check(&self, graph: &Graph, tensor: &Tensor) -> Result<()> {
@@ -193,8 +210,12 @@ struct Watch<'a> {
 unsafe extern "C" fn observe(tensor: *mut sys::ggml_tensor, ask: bool, watch: *mut c_void) -> bool {
     // SAFETY: `watch` is the `Watch` that lives on the stack of `compute_observed`, and the
     // tensor is a node of the running graph with a NUL-terminated name.
-    let (watch, name) =
-        unsafe { (&mut *watch.cast::<Watch>(), CStr::from_ptr((*tensor).name.as_ptr())) };
+    let (watch, name) = unsafe {
+        (
+            &mut *watch.cast::<Watch>(),
+            CStr::from_ptr((*tensor).name.as_ptr()),
+        )
+    };
     let Ok(name) = name.to_str() else { return !ask };
     if ask {
         return name.starts_with(watch.observer.prefix);

@@ -40,7 +40,11 @@ pub(super) struct Taps<'a> {
 
 impl<'a> Taps<'a> {
     pub(super) fn new(ctx: &'a Context, keep: bool) -> Self {
-        Self { ctx, keep, kept: Vec::new() }
+        Self {
+            ctx,
+            keep,
+            kept: Vec::new(),
+        }
     }
 
     pub(super) fn mark(&mut self, name: &str, tensor: &Tensor) {

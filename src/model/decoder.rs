@@ -133,16 +133,26 @@ struct Inputs {
 
 impl Inputs {
     fn new(ctx: &Context, config: &TextConfig, shape: &Shape) -> Self {
-        let &Shape { n_tokens, n_image_rows, n_kv, n_outputs, .. } = shape;
+        let &Shape {
+            n_tokens,
+            n_image_rows,
+            n_kv,
+            n_outputs,
+            ..
+        } = shape;
         let dim = config.embedding_length as usize;
-        let some = |wanted: bool, name, ty, dims: &[usize]| {
-            wanted.then(|| ctx.input(name, ty, dims))
-        };
+        let some =
+            |wanted: bool, name, ty, dims: &[usize]| wanted.then(|| ctx.input(name, ty, dims));
         let mixed = n_image_rows > 0 && n_image_rows < n_tokens;
         let picked = n_outputs > 0 && n_outputs < n_tokens;
         Self {
             tokens: some(n_image_rows < n_tokens, "tokens", Type::I32, &[n_tokens]),
-            image_rows: some(n_image_rows > 0, "image_rows", Type::F32, &[dim, n_image_rows]),
+            image_rows: some(
+                n_image_rows > 0,
+                "image_rows",
+                Type::F32,
+                &[dim, n_image_rows],
+            ),
             image_slots: some(mixed, "image_slots", Type::I64, &[n_image_rows]),
             positions: ctx.input("positions", Type::I32, &[n_tokens]),
             cells: ctx.input("cells", Type::I64, &[n_tokens]),
@@ -154,7 +164,10 @@ impl Inputs {
 
     /// Token embeddings with image rows put over their slots: `[D, n_tokens]`.
     fn embed(&self, ctx: &Context, table: &Tensor) -> Tensor {
-        let text = self.tokens.as_ref().map(|tokens| ctx.get_rows(table, tokens));
+        let text = self
+            .tokens
+            .as_ref()
+            .map(|tokens| ctx.get_rows(table, tokens));
         match (text, &self.image_rows, &self.image_slots) {
             (Some(text), Some(rows), Some(slots)) => ctx.set_rows(&text, rows, slots),
             (Some(text), ..) => text,
@@ -183,7 +196,12 @@ impl Inputs {
             let cache = ctx.set_rows(cache, &new, &self.cells); // [kv, n_ctx]
             let head_bytes = cache.ty().row_bytes(head_dim);
             let cell_bytes = cache.strides()[1];
-            ctx.view_3d(&cache, [head_dim, n_kv, n_head_kv], [cell_bytes, head_bytes], 0)
+            ctx.view_3d(
+                &cache,
+                [head_dim, n_kv, n_head_kv],
+                [cell_bytes, head_bytes],
+                0,
+            )
         });
         (k, v)
     }
@@ -208,7 +226,10 @@ impl Inputs {
     }
 
     fn turn(&self, ctx: &Context, x: &Tensor) -> Tensor {
-        let rope = Rope { n_dims: x.dims()[0], offset: 0 };
+        let rope = Rope {
+            n_dims: x.dims()[0],
+            offset: 0,
+        };
         ctx.rope(x, &self.positions, &self.periods, rope)
     }
 

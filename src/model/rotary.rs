@@ -5,7 +5,9 @@ use crate::config::{TextConfig, VisionConfig};
 /// Period of each pair of the decoder's heads: `θ^(2i / head_dim)`, `head_dim / 2` values.
 pub fn text_periods(text: &TextConfig) -> Vec<f32> {
     let n = text.head_dim;
-    (0..n / 2).map(|i| period(text.rope_theta, 2 * i, n)).collect()
+    (0..n / 2)
+        .map(|i| period(text.rope_theta, 2 * i, n))
+        .collect()
 }
 
 /// Periods of the vision tower's pairs, by row and by column, `head_dim / 2` values each of which
@@ -16,8 +18,9 @@ pub fn text_periods(text: &TextConfig) -> Vec<f32> {
 pub fn vision_periods(vision: &VisionConfig) -> [Vec<f32>; 2] {
     let n = vision.head_dim();
     [0, 1].map(|axis| {
-        let mut periods: Vec<f32> =
-            (0..n / 4).map(|i| period(vision.rope_theta, 2 * (2 * i + axis), n)).collect();
+        let mut periods: Vec<f32> = (0..n / 4)
+            .map(|i| period(vision.rope_theta, 2 * (2 * i + axis), n))
+            .collect();
         periods.resize((n / 2) as usize, 1.0);
         periods
     })

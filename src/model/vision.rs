@@ -67,8 +67,23 @@ impl VisionGraph {
         ctx.output(&embeddings);
         let taps = taps.into_kept();
         graph.expand(&embeddings);
-        let Rotary { rows, columns, row_periods, column_periods, .. } = rotary;
-        Ok(Self { graph, patches, rows, columns, row_periods, column_periods, embeddings, taps })
+        let Rotary {
+            rows,
+            columns,
+            row_periods,
+            column_periods,
+            ..
+        } = rotary;
+        Ok(Self {
+            graph,
+            patches,
+            rows,
+            columns,
+            row_periods,
+            column_periods,
+            embeddings,
+            taps,
+        })
     }
 }
 
@@ -85,8 +100,14 @@ impl Rotary {
     /// Turns `x` `[head_dim, n_head, n]`.
     fn turn(&self, ctx: &Context, x: &Tensor) -> Tensor {
         let half = self.head_dim / 2;
-        let by_row = Rope { n_dims: half, offset: 0 };
-        let by_column = Rope { n_dims: half, offset: half };
+        let by_row = Rope {
+            n_dims: half,
+            offset: 0,
+        };
+        let by_column = Rope {
+            n_dims: half,
+            offset: half,
+        };
         let x = ctx.rope(x, &self.rows, &self.row_periods, by_row);
         ctx.rope(&x, &self.columns, &self.column_periods, by_column)
     }
@@ -105,7 +126,10 @@ fn tower(
     let n = patches.dims()[1];
     let scale = 1.0 / (rotary.head_dim as f32).sqrt();
     // A convolution whose stride is its width is a matrix product over each patch.
-    let kernel = ctx.reshape(&weights.patch_embedding, [config.patch_length() as usize, d, 1]);
+    let kernel = ctx.reshape(
+        &weights.patch_embedding,
+        [config.patch_length() as usize, d, 1],
+    );
     let mut x = ctx.mul_mat(&kernel, patches); // [d, n]
     taps.mark("patch_embed", &x);
     x = rms_norm(ctx, &x, &weights.pre_norm, config.norm_eps);
