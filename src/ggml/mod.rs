@@ -21,6 +21,8 @@ mod log;
 mod ops;
 pub mod quantize;
 mod scheduler;
+#[cfg(test)]
+mod tests;
 mod types;
 
 pub use backend::{Backend, CancelFlag};
