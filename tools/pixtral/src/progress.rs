@@ -10,12 +10,9 @@ pub struct ReadingProgress {
 }
 
 impl ReadingProgress {
-    /// A line that is not shown yet, and never if `quiet`.
-    pub fn new(quiet: bool) -> Self {
-        let bar = match quiet {
-            true => ProgressBar::hidden(),
-            false => ProgressBar::new(0),
-        };
+    /// A line that is not shown yet.
+    pub fn new() -> Self {
+        let bar = ProgressBar::new(0);
         bar.set_style(style("{spinner} {msg} {bar:30} {pos}/{len} {eta}"));
         Self { bar }
     }
