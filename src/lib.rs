@@ -1,5 +1,6 @@
 //! Run Mistral's Pixtral-12B on a machine you own.
 
+pub mod checkpoint;
 pub mod config;
 pub mod error;
 pub mod ggml;

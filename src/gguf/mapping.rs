@@ -1,5 +1,6 @@
 //! A file's bytes in memory: mapped from disk, or (for tests) copied. Always page-aligned. It
-//! holds the only `unsafe` code of the container and knows nothing of what the bytes mean.
+//! holds the only `unsafe` code of the container, serves safetensors files as well, and knows nothing
+//! of what the bytes mean.
 
 use crate::{Error, ErrorKind, Result};
 use memmap2::{Mmap, MmapMut};
@@ -21,7 +22,7 @@ pub enum Advice {
 }
 
 /// Bytes that stay where they are until dropped.
-pub(super) struct Mapping {
+pub(crate) struct Mapping {
     /// Absent when there are no bytes, which cannot be mapped.
     map: Option<Mmap>,
     /// Whether the bytes can be loaded again from a file.
@@ -30,7 +31,7 @@ pub(super) struct Mapping {
 
 impl Mapping {
     /// Maps the file at `path` read-only.
-    pub(super) fn open(path: &Path) -> Result<Self> {
+    pub(crate) fn open(path: &Path) -> Result<Self> {
         // Asked before opening, since opening a pipe would wait for its writer.
         let about = fs::metadata(path).map_err(|e| Error::io(path, "open", e))?;
         if !about.is_file() {
@@ -83,13 +84,13 @@ impl Mapping {
     }
 
     /// All bytes.
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         self.map.as_deref().unwrap_or_default()
     }
 
     /// Passes `advice` on `range`, cut to what exists. Failures are ignored: it is only a hint.
     #[cfg(unix)]
-    pub(super) fn advise(&self, range: Range<u64>, advice: Advice) {
+    pub(crate) fn advise(&self, range: Range<u64>, advice: Advice) {
         let Some(map) = &self.map else { return };
         let end = range.end.min(map.len() as u64);
         if range.start >= end {
@@ -116,7 +117,7 @@ impl Mapping {
 
     /// Passes `advice` on; this system takes none.
     #[cfg(not(unix))]
-    pub(super) fn advise(&self, _range: Range<u64>, _advice: Advice) {
+    pub(crate) fn advise(&self, _range: Range<u64>, _advice: Advice) {
         let _ = self.from_file;
     }
 }

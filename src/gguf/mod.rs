@@ -24,6 +24,7 @@ pub use checksum::{CHECKSUM_KEY, HEADER_CHECKSUM_KEY};
 pub use disk::{check_free_space, free_space, partial_path};
 pub use file::File;
 pub use mapping::Advice;
+pub(crate) use mapping::Mapping;
 pub use metadata::Metadata;
 pub use plan::{Plan, PlannedTensor};
 pub use tensor::{MAX_DIMS, MAX_NAME_LENGTH, TensorInfo};

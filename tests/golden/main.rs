@@ -3,5 +3,6 @@
 //! `PIXTRAL_GOLDEN=DIR` runs every test against another set of the same format; the default is
 //! the part of it that is committed. The format is described in the set's README.md.
 
+mod checkpoint;
 mod support;
 mod tokenizer;

@@ -1,5 +1,9 @@
 //! Finding and reading the golden set's files.
 
+mod hf_checkpoint;
+
+pub use hf_checkpoint::hf_checkpoint;
+
 use std::{
     env, fs,
     io::Read,
