@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod error;
+pub mod gguf;
 pub mod tokenizer;
 
 pub use error::{Error, ErrorKind, Result};

@@ -1,13 +1,16 @@
 //! The blueprint of a model: every size that decides its shape, and the list of its tensors.
 //!
-//! Filled from a checkpoint's JSON or from a file's metadata, read by everything above. It knows
-//! neither files nor ggml; nothing about Pixtral-12B's own sizes is written down here except
-//! [`Config::pixtral_12b`], which exists to make full-size files of random weights.
+//! Filled from a checkpoint's JSON or from a file's metadata, read by everything above. Of the
+//! container it knows the key-value list only, and neither files nor ggml; nothing about
+//! Pixtral-12B's own sizes is written down here except [`Config::pixtral_12b`], which exists to
+//! make full-size files of random weights.
 
 mod inventory;
+mod metadata;
 mod validate;
 
 pub use inventory::{Group, Role, TensorSpec, inventory};
+pub use metadata::ARCHITECTURE;
 
 /// Shape of the whole model.
 #[derive(Clone, Debug, PartialEq)]
