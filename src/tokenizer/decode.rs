@@ -86,8 +86,11 @@ fn drain_text(bytes: &mut Vec<u8>, text: &mut String) {
         done += chunk.valid().len();
         let invalid = chunk.invalid();
         let incomplete = || str::from_utf8(invalid).is_err_and(|e| e.error_len().is_none());
+        if invalid.is_empty() {
+            continue;
+        }
         // Only the last chunk can be the start of a good character.
-        if !invalid.is_empty() && !(done + invalid.len() == bytes.len() && incomplete()) {
+        if done + invalid.len() < bytes.len() || !incomplete() {
             text.push(char::REPLACEMENT_CHARACTER);
             done += invalid.len();
         }

@@ -116,9 +116,8 @@ fn white_space(text: &str, run: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tokenizer::metadata::TEKKEN_PATTERN as TEKKEN;
     use proptest::prelude::*;
-
-    const TEKKEN: &str = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
     fn split<'a>(s: &'a Splitter, text: &'a str) -> Vec<&'a str> {
         s.pieces(text).collect()

@@ -1,8 +1,15 @@
 //! Token ids and texts, exactly those of mistral_common.
 
-use std::{collections::HashMap, fs};
+use std::{
+    collections::HashMap,
+    fs,
+    time::{Duration, Instant},
+};
 
-use pixtral::tokenizer::{StreamDecoder, Tokenizer};
+use pixtral::{
+    gguf::Metadata,
+    tokenizer::{StreamDecoder, Tokenizer},
+};
 
 use crate::support::{
     cases, full_tokenizer, ids, json, read, read_plain_or_gz, root, section, text,
@@ -109,4 +116,79 @@ fn the_full_vocabulary_is_cut_as_the_reference_cuts_it() {
     let first = tokenizer.special_count();
     assert!(tokenizer.is_special(first - 1) && !tokenizer.is_special(first));
     assert_eq!(tokenizer.token_bytes(tokenizer.vocab_size()), None);
+}
+
+/// A megabyte of anything must not take a quadratic time (hours) or exhaust the stack.
+#[test]
+fn hostile_texts_are_encoded_in_linear_time() {
+    let tokenizer = Tokenizer::from_tekken("full", &full_tokenizer()).unwrap();
+    for unit in [
+        "a",
+        "A",
+        "aA",
+        " ",
+        "\r\n",
+        "\n ",
+        " \n",
+        "\t ",
+        "/",
+        "!\n",
+        "\u{301}",
+        "中",
+        "中A",
+        "A中",
+        "١",
+        "😀",
+        "\u{0}",
+        "\u{a0}",
+        "ab ",
+        "=",
+        "<s>",
+        "é",
+        "\u{1f3fb}",
+        "a\u{301} ",
+    ] {
+        let text = format!("\n{}x", unit.repeat((1 << 20) / unit.len()));
+        let start = Instant::now();
+        let ids = tokenizer.encode(&text);
+        let elapsed = start.elapsed();
+        println!("{unit:?} {} ids in {elapsed:.1?}", ids.len());
+        assert!(elapsed < Duration::from_secs(20), "{unit:?}: {elapsed:?}");
+        assert!(tokenizer.decode(&ids) == text, "{unit:?}");
+    }
+}
+
+#[test]
+fn metadata_keeps_the_tokenizer_whichever_file_it_came_from() {
+    let Some(folder) = section("checkpoint") else {
+        return;
+    };
+    let metadata_of = |tokenizer: &Tokenizer| {
+        let mut metadata = Metadata::new();
+        tokenizer.to_metadata(&mut metadata);
+        metadata
+    };
+    let tekken = read(folder.join("mistral/tekken.json"));
+    let mistral = metadata_of(&Tokenizer::from_tekken("mistral", &tekken).unwrap());
+    let hf = read(folder.join("hf/tokenizer.json"));
+    let hf = metadata_of(&Tokenizer::from_hf("hf", &hf).unwrap());
+    assert_eq!(hf, mistral);
+
+    let full = metadata_of(&Tokenizer::from_tekken("full", &full_tokenizer()).unwrap());
+    let start = Instant::now();
+    let again = Tokenizer::from_metadata(&full).unwrap();
+    println!("from_metadata took {:.1?}", start.elapsed());
+    assert_eq!(metadata_of(&again), full);
+    for (name, file, tokenizer) in files() {
+        if tokenizer.vocab_size() == again.vocab_size() {
+            for case in cases(&file) {
+                let text = text(&case["text"]);
+                assert_eq!(
+                    again.encode(text),
+                    tokenizer.encode(text),
+                    "{name}: {text:?}"
+                );
+            }
+        }
+    }
 }
