@@ -4,5 +4,6 @@
 //! the part of it that is committed. The format is described in the set's README.md.
 
 mod checkpoint;
+mod e2e;
 mod support;
 mod tokenizer;

@@ -1,0 +1,8 @@
+//! The whole road, from the golden checkpoint's weights to logits and greedy answers.
+
+mod case;
+mod chunking;
+mod model;
+mod parity;
+mod quantised;
+mod runs;
