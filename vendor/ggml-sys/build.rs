@@ -3,15 +3,19 @@
 
 #[path = "build/compile.rs"]
 mod compile;
+#[path = "build/cpu.rs"]
+mod cpu;
 #[path = "build/source.rs"]
 mod source;
+#[path = "build/variant.rs"]
+mod variant;
 
 #[cfg(feature = "bindgen")]
 #[path = "build/bindings.rs"]
 mod bindings;
 
 fn main() {
-    for input in ["build.rs", "build", "wrapper.h"] {
+    for input in ["build.rs", "build", "shim", "wrapper.h"] {
         println!("cargo::rerun-if-changed={input}");
     }
     if let Err(message) = build() {

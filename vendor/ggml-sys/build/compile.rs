@@ -1,116 +1,165 @@
-//! Compiles ggml's files to objects and puts them into one archive. The flags
-//! are those of ggml's own CMake build, less OpenMP.
+//! Compiles files of ggml to objects, with the flags of ggml's own CMake build
+//! less OpenMP, and puts everything into one archive. Knows the files that are
+//! the same for every processor; `cpu.rs` knows the kernels.
 
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::cpu;
 use crate::source::{Source, required};
 
-const BASE_C: &[&str] = &["ggml.c", "ggml-alloc.c", "ggml-quants.c"];
-const BASE_CPP: &[&str] = &[
+/// All but the kernels, the slow ones first to keep the cores busy to the end.
+const BASE: &[&str] = &[
+    "ggml-quants.c",
     "ggml-backend-meta.cpp",
+    "ggml.c",
+    "gguf.cpp",
     "ggml-backend.cpp",
     "ggml-backend-reg.cpp",
-    "gguf.cpp",
     "ggml-opt.cpp",
+    "ggml-alloc.c",
     "ggml-backend-dl.cpp",
     "ggml-threading.cpp",
     "ggml.cpp",
 ];
 
-const CPU_C: &[&str] = &["ggml-cpu/ggml-cpu.c", "ggml-cpu/quants.c"];
-const CPU_CPP: &[&str] = &[
-    "ggml-cpu/ops.cpp",
-    "ggml-cpu/llamafile/sgemm.cpp",
-    "ggml-cpu/repack.cpp",
-    "ggml-cpu/tiled/tiled-kernel.cpp",
-    "ggml-cpu/binary-ops.cpp",
-    "ggml-cpu/unary-ops.cpp",
-    "ggml-cpu/tiled/tiled.cpp",
-    "ggml-cpu/amx/mmq.cpp",
-    "ggml-cpu/ggml-cpu.cpp",
-    "ggml-cpu/vec.cpp",
-    "ggml-cpu/amx/amx.cpp",
-    "ggml-cpu/traits.cpp",
-    "ggml-cpu/hbm.cpp",
-];
+/// The processor families whose kernels this build knows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Arch {
+    X86,
+    Arm,
+}
 
+/// What every step of the build needs to know.
+pub struct Context<'a> {
+    pub source: &'a Source,
+    pub arch: Arch,
+    /// Cargo's folder for this build's output.
+    pub out: PathBuf,
+}
+
+/// Builds the library and tells Cargo to link it.
 pub fn compile(source: &Source) -> Result<(), String> {
-    let out = PathBuf::from(required("OUT_DIR")?);
-    write_version_header(source, &out)?;
     let arch = match required("CARGO_CFG_TARGET_ARCH")?.as_str() {
-        "x86_64" => "x86",
-        "aarch64" => "arm",
+        "x86_64" => Arch::X86,
+        "aarch64" => Arch::Arm,
         other => {
             return Err(format!(
-                "the CPU architecture {other} is not supported; x86_64 and aarch64 are"
+                "{other} processors are not supported; x86_64 and aarch64 are"
             ));
         }
     };
+    let context = Context {
+        source,
+        arch,
+        out: PathBuf::from(required("OUT_DIR")?),
+    };
+    context.write_version_header()?;
 
-    let src = source.src();
-    let paths = |files: &[&str]| files.iter().map(|file| src.join(file)).collect::<Vec<_>>();
-    let mut objects = Vec::new();
-
-    let mut base_c = compiler(source, &out, false);
-    let mut base_cpp = compiler(source, &out, true);
-    base_cpp.define("GGML_USE_CPU", None);
-    objects.extend(base_c.files(paths(BASE_C)).compile_intermediates());
-    objects.extend(base_cpp.files(paths(BASE_CPP)).compile_intermediates());
-
-    for cpp in [false, true] {
-        let mut cpu = compiler(source, &out, cpp);
-        cpu.include(src.join("ggml-cpu"))
-            .define("GGML_USE_LLAMAFILE", None)
-            .define("GGML_USE_CPU_REPACK", None)
-            .flag_if_supported("-march=native");
-        let specific = if cpp { "repack.cpp" } else { "quants.c" };
-        cpu.file(src.join(format!("ggml-cpu/arch/{arch}/{specific}")));
-        objects.extend(
-            cpu.files(paths(if cpp { CPU_CPP } else { CPU_C }))
-                .compile_intermediates(),
-        );
-    }
-
-    cc::Build::new()
+    let mut objects = context.objects("base", BASE, &["-DGGML_USE_CPU"])?;
+    objects.extend(cpu::objects(&context)?);
+    let mut archive = cc::Build::new();
+    archive
         .cpp(true)
         .objects(objects)
         .try_compile("ggml")
-        .map_err(|e| e.to_string())
+        .map_err(|e| e.to_string())?;
+    if env::var("CARGO_CFG_TARGET_OS").as_deref() == Ok("windows") {
+        println!("cargo::rustc-link-lib=advapi32");
+    }
+    Ok(())
 }
 
-/// A compiler with the flags that every file of ggml gets.
-fn compiler(source: &Source, out: &Path, cpp: bool) -> cc::Build {
-    let mut build = cc::Build::new();
-    build
-        .cpp(cpp)
-        .std(if cpp { "c++17" } else { "c11" })
-        // Kernels without optimisation are of no use even to a debugger, and
-        // their debug information is larger than everything else together.
-        .opt_level(3)
-        .debug(false)
-        .pic(true)
-        .warnings(false)
-        .include(out)
-        .include(source.include())
-        .include(source.src())
-        .define("NDEBUG", None)
-        .define("GGML_SCHED_MAX_COPIES", "4")
-        .define("_XOPEN_SOURCE", "600");
-    match env::var("CARGO_CFG_TARGET_VENDOR").as_deref() {
-        Ok("apple") => build.define("_DARWIN_C_SOURCE", None),
-        _ => build.define("_GNU_SOURCE", None),
-    };
-    build
-}
+impl Context<'_> {
+    /// Compiles `files`, relative to ggml's source folder or absolute, with
+    /// extra `flags`. The objects lie in the folder `group` of the output and
+    /// come in the order of the files.
+    pub fn objects(
+        &self,
+        group: &str,
+        files: &[&str],
+        flags: &[&str],
+    ) -> Result<Vec<PathBuf>, String> {
+        let (cpp, c): (Vec<&str>, Vec<&str>) =
+            files.iter().partition(|file| file.ends_with(".cpp"));
+        let dir = self.out.join(group);
+        let mut cpp_objects = self
+            .compile_with(&self.compiler(true), &dir, &cpp, flags)?
+            .into_iter();
+        let mut c_objects = self
+            .compile_with(&self.compiler(false), &dir, &c, flags)?
+            .into_iter();
+        let ordered = files.iter().filter_map(|file| {
+            if file.ends_with(".cpp") {
+                cpp_objects.next()
+            } else {
+                c_objects.next()
+            }
+        });
+        Ok(ordered.collect())
+    }
 
-fn write_version_header(source: &Source, out: &Path) -> Result<(), String> {
-    let path = out.join("ggml-version.h");
-    let text = format!(
-        "#define GGML_VERSION \"{}\"\n#define GGML_COMMIT \"{}\"\n",
-        source.version(),
-        source.origin()
-    );
-    fs::write(&path, text).map_err(|e| format!("{}: cannot be written ({e})", path.display()))
+    /// Whether the compiler accepts a flag.
+    pub fn knows_flag(&self, flag: &str) -> bool {
+        self.compiler(true).is_flag_supported(flag).unwrap_or(false)
+    }
+
+    fn compile_with(
+        &self,
+        compiler: &cc::Build,
+        dir: &Path,
+        files: &[&str],
+        flags: &[&str],
+    ) -> Result<Vec<PathBuf>, String> {
+        let mut build = compiler.clone();
+        build
+            .out_dir(dir)
+            .files(files.iter().map(|file| self.source.src().join(file)));
+        for flag in flags {
+            build.flag(flag);
+        }
+        build.try_compile_intermediates().map_err(|e| e.to_string())
+    }
+
+    /// A compiler with the flags that every file gets.
+    pub fn compiler(&self, cpp: bool) -> cc::Build {
+        let mut build = cc::Build::new();
+        build
+            .cpp(cpp)
+            .std(if cpp { "c++17" } else { "c11" })
+            // Kernels without optimisation are of no use even to a debugger,
+            // and their debug information is larger than all the rest.
+            .opt_level(3)
+            .debug(false)
+            .pic(true)
+            .warnings(false)
+            .include(&self.out)
+            .include(self.source.include())
+            .include(self.source.src())
+            .include(self.source.src().join("ggml-cpu"))
+            .define("NDEBUG", None)
+            .define("GGML_SCHED_MAX_COPIES", "4")
+            .define("_XOPEN_SOURCE", "600");
+        match env::var("CARGO_CFG_TARGET_VENDOR").as_deref() {
+            Ok("apple") => build.define("_DARWIN_C_SOURCE", None),
+            _ => build.define("_GNU_SOURCE", None),
+        };
+        build
+    }
+
+    /// Writes a generated file into the output folder, which is on the include
+    /// path.
+    pub fn write(&self, name: &str, text: &str) -> Result<(), String> {
+        let path = self.out.join(name);
+        fs::write(&path, text).map_err(|e| format!("{}: cannot be written ({e})", path.display()))
+    }
+
+    fn write_version_header(&self) -> Result<(), String> {
+        let (version, origin) = (self.source.version(), self.source.origin());
+        self.write(
+            "ggml-version.h",
+            &format!("#define GGML_VERSION \"{version}\"\n#define GGML_COMMIT \"{origin}\"\n"),
+        )
+    }
 }

@@ -1,6 +1,15 @@
 //! Raw bindings to ggml 0.26: tensors, graphs, backends and the CPU kernels,
-//! exactly as the C headers declare them. This crate owns the build of ggml and
-//! nothing else: whatever is safe or convenient belongs to its users.
+//! exactly as the C headers declare them, and [`cpu`], the choice among the builds
+//! of the CPU kernels. This crate owns the build of ggml and nothing else:
+//! whatever is safe or convenient belongs to its users.
+//!
+//! Callbacks given to ggml run with C frames around them, so none may unwind:
+//! a panic that leaves an `extern "C"` function ends the process. ggml reports a
+//! violated assumption to the callback of [`ggml_set_abort_callback`] and then
+//! calls `abort` whatever the callback does, so that callback can only leave a
+//! message behind.
+
+pub mod cpu;
 
 #[allow(
     missing_docs,
