@@ -1,6 +1,6 @@
 //! Backends: the devices that compute graphs, here the CPU with its persistent thread pool.
 
-use super::log;
+use super::{cpu_variant, log};
 use crate::{Error, ErrorKind, Result};
 use ggml_sys as sys;
 use std::{
@@ -91,7 +91,7 @@ impl Backend {
                 format!("{n_threads} threads asked for, expected 1 to {MAX_THREADS}"),
             ));
         }
-        log::install();
+        cpu_variant()?;
         let threads = ThreadPool::new(n_threads)?;
         // SAFETY: no arguments; returns null on failure.
         let ptr = NonNull::new(unsafe { sys::ggml_backend_cpu_init() }).ok_or_else(|| {

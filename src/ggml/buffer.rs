@@ -1,6 +1,6 @@
 //! Memory that tensors live in: allocated by a backend, or borrowed from a mapped file.
 
-use super::{Backend, Context, Tensor, log};
+use super::{Backend, Context, Tensor, cpu_variant, log};
 use crate::{Error, ErrorKind, Result};
 use ggml_sys as sys;
 use std::{any::Any, ptr::NonNull, sync::Arc};
@@ -55,7 +55,7 @@ impl Buffer {
     where
         O: Any + Send + Sync,
     {
-        log::install();
+        cpu_variant()?;
         let slice = bytes(&owner);
         // SAFETY: the memory stays valid while `owner` lives, which the buffer holds. ggml takes
         // a mutable pointer but writes to weights only through tensor writes, and `Tensor::write`

@@ -83,6 +83,7 @@ impl Timing {
 
 /// Runs the command.
 pub fn run(args: &BenchArgs) -> Result<()> {
+    let kernels = ggml::cpu_variant()?;
     let started = Instant::now();
     let model = Model::open(&args.model)?;
     let load = started.elapsed();
@@ -109,7 +110,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
             .collect();
         let report = json!({
             "model": args.model,
-            "cpu_variant": ggml::cpu_variant(),
+            "cpu_variant": kernels,
             "threads": args.decoder.n_threads(),
             "load_s": load.as_secs_f64(),
             "encode": encode,
@@ -131,7 +132,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
         "{} on {} threads, {} kernels",
         args.model.display(),
         args.decoder.n_threads(),
-        ggml::cpu_variant()
+        kernels
     );
     let mut table = Table::new(&["what", ">median", ">rate", "min … max"]);
     table.row(vec!["load".into(), units::duration(load), String::new(), String::new()]);
