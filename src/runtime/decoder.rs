@@ -86,7 +86,13 @@ impl Decoder {
         let backend = Backend::cpu(options.n_threads, cancel)?;
         let cache = KvCache::new(text, options.kv_type, options.n_ctx, &backend)?;
         let scheduler = Scheduler::new(backend, max_nodes(text))?;
-        Ok(Self { scheduler, cache, placed: None, mask: Vec::new(), model })
+        Ok(Self {
+            scheduler,
+            cache,
+            placed: None,
+            mask: Vec::new(),
+            model,
+        })
     }
 
     /// Tokens in the cache.
@@ -165,7 +171,11 @@ impl Decoder {
             keep_taps,
         };
         self.cache.make_readable(n_kv)?;
-        if self.placed.as_ref().is_none_or(|graph| graph.shape != shape) {
+        if self
+            .placed
+            .as_ref()
+            .is_none_or(|graph| graph.shape != shape)
+        {
             self.placed = None;
             let config = &self.model.config().text;
             let weights = &self.model.weights().decoder;
@@ -182,7 +192,10 @@ impl Decoder {
         let text = &self.model.config().text;
         let (used, n_ctx) = (self.cache.len(), self.cache.n_ctx());
         if run.ids.is_empty() {
-            return Err(Error::new(ErrorKind::InvalidArgument, "there is no token to compute"));
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                "there is no token to compute",
+            ));
         }
         if used + run.ids.len() > n_ctx {
             return Err(Error::new(
@@ -198,7 +211,10 @@ impl Decoder {
         if let Some(id) = run.ids.iter().find(|&&id| id >= text.vocab_size) {
             return Err(Error::new(
                 ErrorKind::InvalidArgument,
-                format!("token id {id} is outside the vocabulary of {}", text.vocab_size),
+                format!(
+                    "token id {id} is outside the vocabulary of {}",
+                    text.vocab_size
+                ),
             ));
         }
         let dim = text.embedding_length as usize;
@@ -216,15 +232,22 @@ impl Decoder {
         let start = self.cache.len();
         let n_tokens = run.ids.len();
         let config = &self.model.config().text;
-        let graph = self.placed.as_ref().expect("placed before inputs are written");
+        let graph = self
+            .placed
+            .as_ref()
+            .expect("placed before inputs are written");
         let s = &mut self.scheduler;
         if let Some(input) = &graph.tokens {
             let ids: Vec<i32> = run.ids.iter().map(|&id| id as i32).collect();
             s.write(&graph.graph, input, &ids)?;
         }
         if let Some(input) = &graph.image_rows {
-            let values: Vec<f32> =
-                run.image_rows.iter().flat_map(|row| row.values).copied().collect();
+            let values: Vec<f32> = run
+                .image_rows
+                .iter()
+                .flat_map(|row| row.values)
+                .copied()
+                .collect();
             s.write(&graph.graph, input, &values)?;
         }
         if let Some(input) = &graph.image_slots {

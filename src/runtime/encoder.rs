@@ -51,11 +51,18 @@ impl VisionEncoder {
             progress(done, n_layers);
             ControlFlow::Continue(())
         };
-        let observer = Observer { prefix: LAYER_PREFIX, seen: &mut seen };
+        let observer = Observer {
+            prefix: LAYER_PREFIX,
+            seen: &mut seen,
+        };
         self.scheduler.run(&graph.graph, Some(observer))?;
         let mut values = vec![0.0; graph.embeddings.n_elements()];
-        self.scheduler.read(&graph.graph, &graph.embeddings, 0, &mut values)?;
-        Ok(ImageEmbedding { grid: image.grid, values })
+        self.scheduler
+            .read(&graph.graph, &graph.embeddings, 0, &mut values)?;
+        Ok(ImageEmbedding {
+            grid: image.grid,
+            values,
+        })
     }
 
     /// Encodes `image` and returns every inner result by name (`patch_embed`, `ln_pre`, `vit.0`,
@@ -90,7 +97,11 @@ impl VisionEncoder {
         let [row_periods, column_periods] = vision_periods(vision);
         let s = &mut self.scheduler;
         s.place(&graph.graph)?;
-        s.write(&graph.graph, &graph.patches, &image.patch_rows(vision.patch_size))?;
+        s.write(
+            &graph.graph,
+            &graph.patches,
+            &image.patch_rows(vision.patch_size),
+        )?;
         s.write(&graph.graph, &graph.rows, &row_of)?;
         s.write(&graph.graph, &graph.columns, &column_of)?;
         s.write(&graph.graph, &graph.row_periods, &row_periods)?;

@@ -83,12 +83,22 @@ impl KvCache {
         let context = Context::new(2 * text.block_count as usize, 0)?;
         let dims = [text.kv_length() as usize, n_ctx];
         let layers = (0..text.block_count)
-            .map(|_| KvLayer { k: context.tensor(ty, &dims), v: context.tensor(ty, &dims) })
+            .map(|_| KvLayer {
+                k: context.tensor(ty, &dims),
+                v: context.tensor(ty, &dims),
+            })
             .collect();
         Buffer::allocate(&context, backend).map_err(|e| {
-            e.context(format!("key-value cache of {n_ctx} tokens (a smaller context needs less)"))
+            e.context(format!(
+                "key-value cache of {n_ctx} tokens (a smaller context needs less)"
+            ))
         })?;
-        Ok(Self { layers, n_ctx, len: 0, clean: 0 })
+        Ok(Self {
+            layers,
+            n_ctx,
+            len: 0,
+            clean: 0,
+        })
     }
 
     pub(super) fn layers(&self) -> &[KvLayer] {

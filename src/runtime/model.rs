@@ -44,7 +44,12 @@ impl Model {
         }
         let file = Arc::new(file);
         let weights = place_weights(&file, &config).map_err(|e| e.context(&name))?;
-        Ok(Arc::new(Self { file, config, tokenizer, weights }))
+        Ok(Arc::new(Self {
+            file,
+            config,
+            tokenizer,
+            weights,
+        }))
     }
 
     /// The model's shape.
@@ -82,7 +87,10 @@ fn place_weights(file: &Arc<gguf::File>, config: &Config) -> Result<Weights> {
     }
     Weights::collect(config, |name| {
         tensors.remove(name).ok_or_else(|| {
-            Error::new(ErrorKind::Internal, format!("tensor {name} is not in the inventory"))
+            Error::new(
+                ErrorKind::Internal,
+                format!("tensor {name} is not in the inventory"),
+            )
         })
     })
 }
@@ -101,7 +109,11 @@ fn place(context: &Context, buffer: &Buffer, info: &gguf::TensorInfo) -> Result<
         .collect::<Result<Vec<_>>>()?;
     let tensor = context.tensor(Type::from(info.ty), &dims);
     context.name(&tensor, &info.name);
-    buffer.place(context, &tensor, usize::try_from(info.offset).map_err(too_large)?)?;
+    buffer.place(
+        context,
+        &tensor,
+        usize::try_from(info.offset).map_err(too_large)?,
+    )?;
     Ok(tensor)
 }
 
@@ -121,7 +133,10 @@ fn check(spec: &TensorSpec, info: &gguf::TensorInfo) -> Result<()> {
     if vector && info.ty != TensorType::F32 {
         return Err(Error::new(
             ErrorKind::UnsupportedType,
-            format!("tensor {}: norms and biases are f32, found {}", spec.name, info.ty),
+            format!(
+                "tensor {}: norms and biases are f32, found {}",
+                spec.name, info.ty
+            ),
         ));
     }
     Ok(())

@@ -113,6 +113,12 @@ impl Session {
             // The answer is over: an objection to its last piece changes nothing.
             _ = show(tail, self);
         }
-        Ok(Answer { text, ids, finish, reading, decode_time })
+        Ok(Answer {
+            text,
+            ids,
+            finish,
+            reading,
+            decode_time,
+        })
     }
 }

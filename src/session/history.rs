@@ -81,7 +81,10 @@ mod tests {
     #[test]
     fn the_same_ids_with_another_picture_differ_from_its_first_patch_on() {
         let vision = Config::pixtral_12b().vision;
-        let prompt = |shade| Prompt { ids: vec![1, 3, 10, 10, 13, 4], images: vec![image(shade)] };
+        let prompt = |shade| Prompt {
+            ids: vec![1, 3, 10, 10, 13, 4],
+            images: vec![image(shade)],
+        };
         let (a, _) = slots(&prompt(0.0), &vision).unwrap();
         let (b, _) = slots(&prompt(1.0), &vision).unwrap();
         assert_eq!(common_prefix(&a, &a), 6);
@@ -92,7 +95,16 @@ mod tests {
     fn image_tokens_without_a_patch_and_patches_without_a_token_are_refused() {
         let vision = Config::pixtral_12b().vision;
         for ids in [vec![10], vec![10, 10, 10]] {
-            assert!(slots(&Prompt { ids, images: vec![image(0.0)] }, &vision).is_err());
+            assert!(
+                slots(
+                    &Prompt {
+                        ids,
+                        images: vec![image(0.0)]
+                    },
+                    &vision
+                )
+                .is_err()
+            );
         }
     }
 }

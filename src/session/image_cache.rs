@@ -14,7 +14,10 @@ pub(super) struct ImageCache {
 impl ImageCache {
     /// A cache of at most `limit` bytes.
     pub(super) fn new(limit: usize) -> Self {
-        Self { limit, entries: VecDeque::new() }
+        Self {
+            limit,
+            entries: VecDeque::new(),
+        }
     }
 
     pub(super) fn get(&mut self, id: ImageId) -> Option<Arc<ImageEmbedding>> {
@@ -33,7 +36,10 @@ impl ImageCache {
     }
 
     fn n_bytes(&self) -> usize {
-        self.entries.iter().map(|(_, e)| size_of_val(e.values.as_slice())).sum()
+        self.entries
+            .iter()
+            .map(|(_, e)| size_of_val(e.values.as_slice()))
+            .sum()
     }
 }
 

@@ -94,12 +94,24 @@ impl Session {
         self.forget_from(n_reused);
         let mut done = n_reused;
         while done < wanted.len() {
-            self.tell(events, Event::Reading { done, total: wanted.len() })?;
+            self.tell(
+                events,
+                Event::Reading {
+                    done,
+                    total: wanted.len(),
+                },
+            )?;
             let end = wanted.len().min(done + self.options.n_ubatch);
             self.append(&prompt.ids, &wanted, done..end, &embeddings)?;
             done = end;
         }
-        self.tell(events, Event::Reading { done, total: wanted.len() })?;
+        self.tell(
+            events,
+            Event::Reading {
+                done,
+                total: wanted.len(),
+            },
+        )?;
         reading.prefill_time = started.elapsed();
         Ok(reading)
     }
@@ -118,10 +130,16 @@ impl Session {
 
     fn check_length(&self, n_tokens: usize) -> Result<()> {
         if self.options.n_ubatch == 0 {
-            return Err(Error::new(ErrorKind::InvalidArgument, "the ubatch is 0, expected 1 or more"));
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                "the ubatch is 0, expected 1 or more",
+            ));
         }
         if n_tokens == 0 {
-            return Err(Error::new(ErrorKind::InvalidArgument, "the prompt is empty"));
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                "the prompt is empty",
+            ));
         }
         if n_tokens > self.n_ctx() {
             return Err(Error::new(
@@ -158,8 +176,11 @@ impl Session {
             return Ok(found);
         }
         // Made when needed and dropped after: its working memory is large.
-        let mut encoder =
-            VisionEncoder::new(self.model.clone(), self.options.n_threads, self.cancel.clone())?;
+        let mut encoder = VisionEncoder::new(
+            self.model.clone(),
+            self.options.n_threads,
+            self.cancel.clone(),
+        )?;
         let n_images = missing.len();
         for (image, id) in missing.into_iter().enumerate() {
             let at = image_ids.iter().position(|&known| known == id);
@@ -168,7 +189,14 @@ impl Session {
             })?;
             let cancel = self.cancel.clone();
             let embedding = encoder.encode(picture, &mut |layer, n_layers| {
-                if events(Event::Encoding { image, n_images, layer, n_layers }).is_break() {
+                if events(Event::Encoding {
+                    image,
+                    n_images,
+                    layer,
+                    n_layers,
+                })
+                .is_break()
+                {
                     cancel.cancel();
                 }
             })?;
@@ -205,7 +233,10 @@ impl Session {
             true => Outputs::Last,
             false => Outputs::None,
         };
-        let run = Run { ids: &ids[range.clone()], image_rows: &image_rows };
+        let run = Run {
+            ids: &ids[range.clone()],
+            image_rows: &image_rows,
+        };
         self.decoder.append(&run, outputs, &mut self.logits)?;
         self.history.extend_from_slice(&wanted[range]);
         Ok(())
@@ -213,7 +244,10 @@ impl Session {
 
     /// Appends one generated token.
     pub(super) fn append_token(&mut self, id: TokenId) -> Result<()> {
-        let run = Run { ids: &[id], image_rows: &[] };
+        let run = Run {
+            ids: &[id],
+            image_rows: &[],
+        };
         self.decoder.append(&run, Outputs::Last, &mut self.logits)?;
         self.history.push(Slot::Token(id));
         Ok(())

@@ -70,10 +70,25 @@ impl Sampler {
     pub fn new(options: SamplingOptions) -> Result<Self> {
         let o = &options;
         for (name, value, ok, expected) in [
-            ("temperature", o.temperature, o.temperature >= 0.0, "0 or more"),
-            ("top_p", o.top_p, o.top_p > 0.0 && o.top_p <= 1.0, "more than 0 and at most 1"),
+            (
+                "temperature",
+                o.temperature,
+                o.temperature >= 0.0,
+                "0 or more",
+            ),
+            (
+                "top_p",
+                o.top_p,
+                o.top_p > 0.0 && o.top_p <= 1.0,
+                "more than 0 and at most 1",
+            ),
             ("min_p", o.min_p, (0.0..=1.0).contains(&o.min_p), "0 to 1"),
-            ("repeat_penalty", o.repeat_penalty, o.repeat_penalty > 0.0, "more than 0"),
+            (
+                "repeat_penalty",
+                o.repeat_penalty,
+                o.repeat_penalty > 0.0,
+                "more than 0",
+            ),
         ] {
             if !ok || !value.is_finite() {
                 return Err(Error::new(
@@ -83,10 +98,16 @@ impl Sampler {
             }
         }
         let seed = options.seed.unwrap_or_else(|| {
-            let clock = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let clock = SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default();
             clock.as_nanos() as u64
         });
-        Ok(Self { rng: ChaCha8Rng::seed_from_u64(seed), recent: VecDeque::new(), options })
+        Ok(Self {
+            rng: ChaCha8Rng::seed_from_u64(seed),
+            recent: VecDeque::new(),
+            options,
+        })
     }
 
     /// Chooses the next token and remembers it.
@@ -117,7 +138,10 @@ impl Sampler {
 
     /// The most likely token, the first of equals.
     fn greedy(&self, logits: &[f32]) -> TokenId {
-        let mut best = Candidate { id: 0, weight: f32::NEG_INFINITY };
+        let mut best = Candidate {
+            id: 0,
+            weight: f32::NEG_INFINITY,
+        };
         for candidate in self.candidates(logits) {
             if candidate.weight > best.weight {
                 best = candidate;
@@ -188,7 +212,10 @@ fn keep_largest(list: &mut Vec<Candidate>, k: usize) {
 
 /// Turns logits into probabilities at `temperature`.
 fn softmax(list: &mut [Candidate], temperature: f32) {
-    let most = list.iter().map(|c| c.weight).fold(f32::NEG_INFINITY, f32::max);
+    let most = list
+        .iter()
+        .map(|c| c.weight)
+        .fold(f32::NEG_INFINITY, f32::max);
     let mut total = 0.0f64;
     for candidate in list.iter_mut() {
         candidate.weight = ((candidate.weight - most) / temperature).exp();
@@ -231,7 +258,11 @@ mod tests {
     use super::*;
 
     fn sampler(change: impl FnOnce(&mut SamplingOptions)) -> Sampler {
-        let mut options = SamplingOptions { temperature: 1.0, seed: Some(7), ..Default::default() };
+        let mut options = SamplingOptions {
+            temperature: 1.0,
+            seed: Some(7),
+            ..Default::default()
+        };
         change(&mut options);
         Sampler::new(options).unwrap()
     }
@@ -251,8 +282,13 @@ mod tests {
         let mut sampler = sampler(|_| ());
         let logits = [0.0, (3.0f32).ln()];
         let n = 20_000;
-        let ones = (0..n).filter(|_| sampler.sample(&logits).unwrap() == 1).count();
-        assert!((ones as f64 / n as f64 - 0.75).abs() < 0.02, "{ones} of {n}");
+        let ones = (0..n)
+            .filter(|_| sampler.sample(&logits).unwrap() == 1)
+            .count();
+        assert!(
+            (ones as f64 / n as f64 - 0.75).abs() < 0.02,
+            "{ones} of {n}"
+        );
     }
 
     #[test]
@@ -260,7 +296,9 @@ mod tests {
         let mut sampler = sampler(|o| o.temperature = 0.5);
         let logits = [0.0, (3.0f32).ln()];
         let n = 20_000;
-        let ones = (0..n).filter(|_| sampler.sample(&logits).unwrap() == 1).count();
+        let ones = (0..n)
+            .filter(|_| sampler.sample(&logits).unwrap() == 1)
+            .count();
         assert!((ones as f64 / n as f64 - 0.9).abs() < 0.02, "{ones} of {n}");
     }
 
@@ -268,11 +306,23 @@ mod tests {
     fn filters_keep_what_they_say() {
         // Probabilities 0.5, 0.25, 0.125, 0.125.
         let logits = [0.5f32, 0.25, 0.125, 0.125].map(f32::ln);
-        assert_eq!(drawn(sampler(|o| o.top_k = 2), &logits), HashSet::from([0, 1]));
+        assert_eq!(
+            drawn(sampler(|o| o.top_k = 2), &logits),
+            HashSet::from([0, 1])
+        );
         assert_eq!(drawn(sampler(|o| o.top_k = 1), &logits), HashSet::from([0]));
-        assert_eq!(drawn(sampler(|o| o.top_p = 0.5), &logits), HashSet::from([0]));
-        assert_eq!(drawn(sampler(|o| o.top_p = 0.6), &logits), HashSet::from([0, 1]));
-        assert_eq!(drawn(sampler(|o| o.min_p = 0.4), &logits), HashSet::from([0, 1]));
+        assert_eq!(
+            drawn(sampler(|o| o.top_p = 0.5), &logits),
+            HashSet::from([0])
+        );
+        assert_eq!(
+            drawn(sampler(|o| o.top_p = 0.6), &logits),
+            HashSet::from([0, 1])
+        );
+        assert_eq!(
+            drawn(sampler(|o| o.min_p = 0.4), &logits),
+            HashSet::from([0, 1])
+        );
         assert_eq!(drawn(sampler(|_| ()), &logits).len(), 4);
     }
 
@@ -290,8 +340,9 @@ mod tests {
             o.repeat_penalty = 2.0;
             o.repeat_last_n = 1;
         });
-        let chosen: Vec<_> =
-            (0..4).map(|_| sampler.sample(&[1.0, 0.9, 0.1]).unwrap()).collect();
+        let chosen: Vec<_> = (0..4)
+            .map(|_| sampler.sample(&[1.0, 0.9, 0.1]).unwrap())
+            .collect();
         assert_eq!(chosen, [0, 1, 0, 1]);
     }
 

@@ -19,7 +19,10 @@ pub(super) struct Passed {
 impl<'a> StopMatcher<'a> {
     /// A matcher for `stops`; empty strings match nothing.
     pub(super) fn new(stops: &'a [String]) -> Self {
-        Self { stops, held: String::new() }
+        Self {
+            stops,
+            held: String::new(),
+        }
     }
 
     /// Takes the next piece.
@@ -28,11 +31,21 @@ impl<'a> StopMatcher<'a> {
         let hit = self.stops().filter_map(|stop| self.held.find(stop)).min();
         if let Some(at) = hit {
             self.held.truncate(at);
-            return Passed { text: std::mem::take(&mut self.held), stopped: true };
+            return Passed {
+                text: std::mem::take(&mut self.held),
+                stopped: true,
+            };
         }
-        let keep = self.stops().map(|stop| overlap(&self.held, stop)).max().unwrap_or(0);
+        let keep = self
+            .stops()
+            .map(|stop| overlap(&self.held, stop))
+            .max()
+            .unwrap_or(0);
         let rest = self.held.split_off(self.held.len() - keep);
-        Passed { text: std::mem::replace(&mut self.held, rest), stopped: false }
+        Passed {
+            text: std::mem::replace(&mut self.held, rest),
+            stopped: false,
+        }
     }
 
     /// What was held back when the text ends.
@@ -41,7 +54,10 @@ impl<'a> StopMatcher<'a> {
     }
 
     fn stops(&self) -> impl Iterator<Item = &str> {
-        self.stops.iter().map(String::as_str).filter(|stop| !stop.is_empty())
+        self.stops
+            .iter()
+            .map(String::as_str)
+            .filter(|stop| !stop.is_empty())
     }
 }
 
@@ -59,7 +75,10 @@ mod tests {
     use super::*;
 
     fn passed(text: &str, stopped: bool) -> Passed {
-        Passed { text: text.into(), stopped }
+        Passed {
+            text: text.into(),
+            stopped,
+        }
     }
 
     #[test]

@@ -18,7 +18,9 @@ pub struct Case {
 
 /// Every case of the set.
 pub fn all() -> Vec<Case> {
-    let Some(folder) = support::section("e2e") else { return Vec::new() };
+    let Some(folder) = support::section("e2e") else {
+        return Vec::new();
+    };
     let mut cases: Vec<Case> = fs::read_dir(&folder)
         .expect("the section can be listed")
         .filter_map(|entry| {
@@ -44,18 +46,28 @@ impl Case {
         let tensors = self.tensors();
         let view = tensors.tensor(name).ok()?;
         assert_eq!(view.dtype(), Dtype::F32, "{}: {name}", self.name);
-        Some(view.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect())
+        Some(
+            view.data()
+                .as_chunks::<4>()
+                .0
+                .iter()
+                .map(|b| f32::from_le_bytes(*b))
+                .collect(),
+        )
     }
 
     /// The f32 tensor `name`.
     pub fn expect_floats(&self, name: &str) -> Vec<f32> {
-        self.floats(name).unwrap_or_else(|| panic!("{}: no tensor {name}", self.name))
+        self.floats(name)
+            .unwrap_or_else(|| panic!("{}: no tensor {name}", self.name))
     }
 
     /// The integer tensor `name`.
     pub fn ids(&self, name: &str) -> Vec<u32> {
         let tensors = self.tensors();
-        let view = tensors.tensor(name).unwrap_or_else(|e| panic!("{}: {name}: {e}", self.name));
+        let view = tensors
+            .tensor(name)
+            .unwrap_or_else(|e| panic!("{}: {name}: {e}", self.name));
         match view.dtype() {
             Dtype::I32 => integers::<4>(&view, |b| i32::from_le_bytes(b).into()),
             Dtype::I64 => integers::<8>(&view, i64::from_le_bytes),
@@ -70,23 +82,41 @@ impl Case {
             .map_while(|i| {
                 let name = format!("image.{i}");
                 let shape = tensors.tensor(&name).ok()?.shape().to_vec();
-                let [_, height, width] = shape[..] else { panic!("{}: {name}", self.name) };
+                let [_, height, width] = shape[..] else {
+                    panic!("{}: {name}", self.name)
+                };
                 let (width, height) = (width as u32, height as u32);
-                let grid = Patches { rows: height / patch_size, cols: width / patch_size };
-                Some(PreparedImage { pixels: self.expect_floats(&name), width, height, grid })
+                let grid = Patches {
+                    rows: height / patch_size,
+                    cols: width / patch_size,
+                };
+                Some(PreparedImage {
+                    pixels: self.expect_floats(&name),
+                    width,
+                    height,
+                    grid,
+                })
             })
             .collect()
     }
 
     /// The reference's own prompt: its ids and its pixels.
     pub fn prompt(&self, patch_size: u32) -> Prompt {
-        Prompt { ids: self.ids("ids"), images: self.images(patch_size) }
+        Prompt {
+            ids: self.ids("ids"),
+            images: self.images(patch_size),
+        }
     }
 
     /// Names of the tensors that begin with `prefix`.
     pub fn names(&self, prefix: &str) -> Vec<String> {
         let tensors = self.tensors();
-        tensors.names().into_iter().filter(|n| n.starts_with(prefix)).map(Into::into).collect()
+        tensors
+            .names()
+            .into_iter()
+            .filter(|n| n.starts_with(prefix))
+            .map(Into::into)
+            .collect()
     }
 
     fn tensors(&self) -> SafeTensors<'_> {
@@ -96,13 +126,20 @@ impl Case {
 
 fn integers<const N: usize>(view: &TensorView, parse: fn([u8; N]) -> i64) -> Vec<u32> {
     let (chunks, _) = view.data().as_chunks::<N>();
-    chunks.iter().map(|&b| u32::try_from(parse(b)).expect("a token id")).collect()
+    chunks
+        .iter()
+        .map(|&b| u32::try_from(parse(b)).expect("a token id"))
+        .collect()
 }
 
 /// `‖a − b‖ / ‖b‖`.
 pub fn relative_l2(a: &[f32], b: &[f32]) -> f64 {
     assert_eq!(a.len(), b.len(), "both have the same length");
-    let error: f64 = a.iter().zip(b).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum();
+    let error: f64 = a
+        .iter()
+        .zip(b)
+        .map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2))
+        .sum();
     let norm: f64 = b.iter().map(|b| f64::from(*b).powi(2)).sum();
     (error / norm).sqrt()
 }

@@ -18,11 +18,18 @@ fn any_ubatch_gives_the_same_logits_even_when_it_splits_pictures() {
     let model = model::golden("f32");
     for case in case::all() {
         let prompt = case.prompt(model.config().vision.patch_size);
-        let whole = logits(&mut runs::session(&model, prompt.ids.len(), KvType::F32), &prompt);
+        let whole = logits(
+            &mut runs::session(&model, prompt.ids.len(), KvType::F32),
+            &prompt,
+        );
         for n_ubatch in [1, 7, 64] {
             let found = logits(&mut runs::session(&model, n_ubatch, KvType::F32), &prompt);
             let error = relative_l2(&found, &whole);
-            assert!(error < BOUND, "{}: ubatch {n_ubatch} differs by {error:.2e}", case.name);
+            assert!(
+                error < BOUND,
+                "{}: ubatch {n_ubatch} differs by {error:.2e}",
+                case.name
+            );
         }
     }
 }
@@ -38,7 +45,9 @@ fn reading_turn_by_turn_gives_the_same_logits_as_reading_all_at_once() {
         // Every beginning that does not end within a picture.
         let mut n_known = 0;
         for end in (1..prompt.ids.len()).step_by(5) {
-            let Some(part) = beginning(&prompt, end, vision.image_token_id) else { continue };
+            let Some(part) = beginning(&prompt, end, vision.image_token_id) else {
+                continue;
+            };
             let reading = session.read(&part, &mut runs::silent).unwrap();
             assert_eq!(reading.n_reused, n_known, "{}", case.name);
             n_known = end;
@@ -52,7 +61,10 @@ fn reading_turn_by_turn_gives_the_same_logits_as_reading_all_at_once() {
 
 /// The first `end` ids with the pictures they contain, unless a picture would be cut.
 fn beginning(prompt: &Prompt, end: usize, image_token: u32) -> Option<Prompt> {
-    let mut patches = prompt.ids[..end].iter().filter(|&&id| id == image_token).count();
+    let mut patches = prompt.ids[..end]
+        .iter()
+        .filter(|&&id| id == image_token)
+        .count();
     let mut images = Vec::new();
     for image in &prompt.images {
         if patches == 0 {
@@ -61,7 +73,10 @@ fn beginning(prompt: &Prompt, end: usize, image_token: u32) -> Option<Prompt> {
         patches = patches.checked_sub((image.grid.rows * image.grid.cols) as usize)?;
         images.push(image.clone());
     }
-    Some(Prompt { ids: prompt.ids[..end].to_vec(), images })
+    Some(Prompt {
+        ids: prompt.ids[..end].to_vec(),
+        images,
+    })
 }
 
 #[test]
@@ -84,8 +99,16 @@ fn pictures_of_one_request_do_not_see_each_other() {
         let prompt = case.prompt(model.config().vision.patch_size);
         let together = runs::embed(&model, &prompt);
         for (image, embedding) in prompt.images.iter().zip(together) {
-            let alone = Prompt { ids: Vec::new(), images: vec![image.clone()] };
-            assert_eq!(runs::embed(&model, &alone)[0].values, embedding.values, "{}", case.name);
+            let alone = Prompt {
+                ids: Vec::new(),
+                images: vec![image.clone()],
+            };
+            assert_eq!(
+                runs::embed(&model, &alone)[0].values,
+                embedding.values,
+                "{}",
+                case.name
+            );
         }
     }
 }

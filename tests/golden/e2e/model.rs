@@ -24,7 +24,11 @@ pub fn golden(name: &str) -> Arc<Model> {
         .iter()
         .map(|s| PlannedTensor {
             name: s.name.clone(),
-            ty: if s.dims.len() == 2 { ty } else { TensorType::F32 },
+            ty: if s.dims.len() == 2 {
+                ty
+            } else {
+                TensorType::F32
+            },
             dims: s.dims.clone(),
             align: 64,
         })
@@ -35,7 +39,12 @@ pub fn golden(name: &str) -> Arc<Model> {
         let rows = TensorSource::tensor(&checkpoint, spec).unwrap();
         let mut values = vec![0.0; spec.n_elements() as usize];
         rows.read_rows(0..rows.n_rows(), &mut values).unwrap();
-        let t: Type = if spec.dims.len() == 2 { ty } else { TensorType::F32 }.into();
+        let t: Type = if spec.dims.len() == 2 {
+            ty
+        } else {
+            TensorType::F32
+        }
+        .into();
         let n = rows.row_len();
         let mut out = vec![0; values.len() / n * t.row_bytes(n)];
         quantize_rows(t, &values, n, &mut out).unwrap();

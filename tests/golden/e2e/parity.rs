@@ -15,7 +15,11 @@ const BOUND: f64 = 1e-5;
 #[track_caller]
 fn assert_near(case: &Case, name: &str, found: &[f32]) {
     let error = relative_l2(found, &case.expect_floats(name));
-    assert!(error < BOUND, "{}: {name} differs by {error:.2e}", case.name);
+    assert!(
+        error < BOUND,
+        "{}: {name} differs by {error:.2e}",
+        case.name
+    );
 }
 
 fn patch_size(model: &Model) -> u32 {
@@ -30,8 +34,10 @@ fn the_projector_s_rows_are_the_reference_s() {
         if prompt.images.is_empty() {
             continue;
         }
-        let rows: Vec<f32> =
-            runs::embed(&model, &prompt).into_iter().flat_map(|e| e.values).collect();
+        let rows: Vec<f32> = runs::embed(&model, &prompt)
+            .into_iter()
+            .flat_map(|e| e.values)
+            .collect();
         assert_near(&case, "projector", &rows);
     }
 }
@@ -42,7 +48,9 @@ fn every_layer_s_output_is_the_reference_s() {
     let mut compared = 0;
     for case in case::all() {
         let prompt = case.prompt(patch_size(&model));
-        let wanted = ["patch_embed", "ln_pre", "vit.", "txt."].map(|p| case.names(p)).concat();
+        let wanted = ["patch_embed", "ln_pre", "vit.", "txt."]
+            .map(|p| case.names(p))
+            .concat();
         if wanted.is_empty() {
             continue;
         }
@@ -50,7 +58,11 @@ fn every_layer_s_output_is_the_reference_s() {
         found.extend(runs::trace_decoder(&model, &prompt));
         for name in wanted {
             let values = found.iter().find(|(n, _)| *n == name);
-            assert_near(&case, &name, &values.unwrap_or_else(|| panic!("no {name}")).1);
+            assert_near(
+                &case,
+                &name,
+                &values.unwrap_or_else(|| panic!("no {name}")).1,
+            );
             compared += 1;
         }
     }
@@ -95,7 +107,11 @@ fn greedy_answers_are_the_reference_s() {
             ..Default::default()
         };
         let answer = runs::session(&model, 512, KvType::F32)
-            .generate(&case.prompt(patch_size(&model)), &options, &mut runs::silent)
+            .generate(
+                &case.prompt(patch_size(&model)),
+                &options,
+                &mut runs::silent,
+            )
             .unwrap();
         assert_eq!(answer.ids, expected, "{}", case.name);
         assert_eq!(answer.finish, Finish::MaxTokens);
@@ -116,7 +132,11 @@ fn probabilities_along_the_greedy_answer_are_the_reference_s() {
             .map(|(row, &id)| row[id as usize] - log_sum_exp(row))
             .collect();
         for (found, expected) in found.iter().zip(case.expect_floats("greedy_logprob")) {
-            assert!((found - expected).abs() < 1e-4, "{}: {found} {expected}", case.name);
+            assert!(
+                (found - expected).abs() < 1e-4,
+                "{}: {found} {expected}",
+                case.name
+            );
         }
     }
 }

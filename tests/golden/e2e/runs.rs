@@ -21,15 +21,17 @@ pub fn silent(_: pixtral::session::Event) -> ControlFlow<()> {
 
 /// Embeddings of a prompt's pictures.
 pub fn embed(model: &Arc<Model>, prompt: &Prompt) -> Vec<ImageEmbedding> {
-    let mut encoder =
-        VisionEncoder::new(model.clone(), N_THREADS, CancelFlag::default()).unwrap();
-    prompt.images.iter().map(|image| encoder.encode(image, &mut |_, _| ()).unwrap()).collect()
+    let mut encoder = VisionEncoder::new(model.clone(), N_THREADS, CancelFlag::default()).unwrap();
+    prompt
+        .images
+        .iter()
+        .map(|image| encoder.encode(image, &mut |_, _| ()).unwrap())
+        .collect()
 }
 
 /// Inner results of the vision tower, pictures one after another.
 pub fn trace_vision(model: &Arc<Model>, prompt: &Prompt) -> Vec<(String, Vec<f32>)> {
-    let mut encoder =
-        VisionEncoder::new(model.clone(), N_THREADS, CancelFlag::default()).unwrap();
+    let mut encoder = VisionEncoder::new(model.clone(), N_THREADS, CancelFlag::default()).unwrap();
     let mut all: Vec<(String, Vec<f32>)> = Vec::new();
     for image in &prompt.images {
         for (i, (name, values)) in encoder.trace(image).unwrap().into_iter().enumerate() {
@@ -47,8 +49,13 @@ pub fn all_logits(model: &Arc<Model>, prompt: &Prompt, kv_type: KvType) -> Vec<f
     let embeddings = embed(model, prompt);
     let rows = image_rows(model, prompt, &embeddings);
     let mut logits = Vec::new();
-    let run = Run { ids: &prompt.ids, image_rows: &rows };
-    decoder(model, prompt.ids.len(), kv_type).append(&run, Outputs::All, &mut logits).unwrap();
+    let run = Run {
+        ids: &prompt.ids,
+        image_rows: &rows,
+    };
+    decoder(model, prompt.ids.len(), kv_type)
+        .append(&run, Outputs::All, &mut logits)
+        .unwrap();
     logits
 }
 
@@ -56,18 +63,33 @@ pub fn all_logits(model: &Arc<Model>, prompt: &Prompt, kv_type: KvType) -> Vec<f
 pub fn trace_decoder(model: &Arc<Model>, prompt: &Prompt) -> Vec<(String, Vec<f32>)> {
     let embeddings = embed(model, prompt);
     let rows = image_rows(model, prompt, &embeddings);
-    let run = Run { ids: &prompt.ids, image_rows: &rows };
-    decoder(model, prompt.ids.len(), KvType::F32).trace(&run).unwrap()
+    let run = Run {
+        ids: &prompt.ids,
+        image_rows: &rows,
+    };
+    decoder(model, prompt.ids.len(), KvType::F32)
+        .trace(&run)
+        .unwrap()
 }
 
 /// A session for comparing with the reference.
 pub fn session(model: &Arc<Model>, n_ubatch: usize, kv_type: KvType) -> Session {
-    let options = SessionOptions { n_ubatch, kv_type, n_threads: N_THREADS, n_ctx: Some(1024), ..Default::default() };
+    let options = SessionOptions {
+        n_ubatch,
+        kv_type,
+        n_threads: N_THREADS,
+        n_ctx: Some(1024),
+        ..Default::default()
+    };
     Session::new(model.clone(), options).unwrap()
 }
 
 fn decoder(model: &Arc<Model>, n_ctx: usize, kv_type: KvType) -> Decoder {
-    let options = DecoderOptions { n_ctx, kv_type, n_threads: N_THREADS };
+    let options = DecoderOptions {
+        n_ctx,
+        kv_type,
+        n_threads: N_THREADS,
+    };
     Decoder::new(model.clone(), &options, CancelFlag::default()).unwrap()
 }
 
@@ -78,8 +100,11 @@ fn image_rows<'a>(
 ) -> Vec<ImageRow<'a>> {
     let config = model.config();
     let dim = config.text.embedding_length as usize;
-    let slots = (0..prompt.ids.len())
-        .filter(|&slot| prompt.ids[slot] == config.vision.image_token_id);
+    let slots =
+        (0..prompt.ids.len()).filter(|&slot| prompt.ids[slot] == config.vision.image_token_id);
     let values = embeddings.iter().flat_map(|e| e.values.chunks_exact(dim));
-    slots.zip(values).map(|(slot, values)| ImageRow { slot, values }).collect()
+    slots
+        .zip(values)
+        .map(|(slot, values)| ImageRow { slot, values })
+        .collect()
 }
