@@ -1,5 +1,5 @@
 //! Generates the Rust declarations of ggml's public headers. The committed
-//! `src/bindings.rs` is this module's output; a test holds the two together.
+//! `src/bindings.rs` is this module's output; `tests/bindings.rs` holds the two together.
 
 use std::path::PathBuf;
 

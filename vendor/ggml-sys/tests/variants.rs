@@ -11,9 +11,21 @@ use std::ptr;
 use ggml_sys::cpu::{self, SelectError};
 use ggml_sys::*;
 
+/// Names the emulator that runs this program, if one does: a program cannot tell.
+const RUNNER: &str = "GGML_SYS_TEST_RUNNER";
+
 /// Runs one test of this file in a process of its own.
 fn rerun(test: &str, variant: &str) -> Output {
-    Command::new(env::current_exe().expect("the test's own path"))
+    let program = env::current_exe().expect("the test's own path");
+    let mut command = match env::var_os(RUNNER) {
+        Some(runner) => {
+            let mut command = Command::new(runner);
+            command.arg(program);
+            command
+        }
+        None => Command::new(program),
+    };
+    command
         .args(["--exact", test, "--nocapture"])
         .env(cpu::ENV, variant)
         .env("GGML_NO_BACKTRACE", "1")
