@@ -6,3 +6,4 @@ mod model;
 mod parity;
 mod quantised;
 mod runs;
+mod sessions;
