@@ -5,5 +5,6 @@
 
 mod checkpoint;
 mod e2e;
+mod preprocess;
 mod support;
 mod tokenizer;
