@@ -58,7 +58,7 @@ pub enum ErrorKind {
     InvalidMessageStructure = 40,
     /// An assistant message that the template cannot express.
     InvalidAssistantMessage = 41,
-    /// A tool call with a name that is not allowed.
+    /// A tool call, or the result of one, with a name or id that is not allowed.
     InvalidFunctionCall = 42,
     /// A tool declaration that is not allowed.
     InvalidTool = 43,

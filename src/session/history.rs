@@ -29,7 +29,7 @@ pub(super) fn common_prefix(a: &[Slot], b: &[Slot]) -> usize {
 ///
 /// Errors if the number of image tokens is not the number of patches.
 pub(super) fn slots(prompt: &Prompt, vision: &VisionConfig) -> Result<(Vec<Slot>, Vec<ImageId>)> {
-    let ids: Vec<ImageId> = prompt.images.iter().map(image_id).collect();
+    let ids: Vec<ImageId> = prompt.images.iter().map(|image| image_id(image)).collect();
     let mut patches = prompt.images.iter().zip(&ids).flat_map(|(image, &id)| {
         (0..image.grid.rows * image.grid.cols).map(move |row| Slot::Patch { image: id, row })
     });
@@ -68,14 +68,15 @@ fn image_id(image: &PreparedImage) -> ImageId {
 mod tests {
     use super::*;
     use crate::{config::Config, preprocess::Patches};
+    use std::sync::Arc;
 
-    fn image(shade: f32) -> PreparedImage {
-        PreparedImage {
+    fn image(shade: f32) -> Arc<PreparedImage> {
+        Arc::new(PreparedImage {
             pixels: vec![shade; 3 * 16 * 32],
             width: 32,
             height: 16,
             grid: Patches { rows: 1, cols: 2 },
-        }
+        })
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! `PIXTRAL_GOLDEN=DIR` runs every test against another set of the same format; the default is
 //! the part of it that is committed. The format is described in the set's README.md.
 
+mod chat;
 mod checkpoint;
 mod e2e;
 mod preprocess;

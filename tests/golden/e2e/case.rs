@@ -7,7 +7,7 @@ use pixtral::{
 };
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde_json::Value;
-use std::fs;
+use std::{fs, sync::Arc};
 
 /// A case with its tensors.
 pub struct Case {
@@ -76,7 +76,7 @@ impl Case {
     }
 
     /// The pictures that the reference gave to its model.
-    pub fn images(&self, patch_size: u32) -> Vec<PreparedImage> {
+    pub fn images(&self, patch_size: u32) -> Vec<Arc<PreparedImage>> {
         let tensors = self.tensors();
         (0..)
             .map_while(|i| {
@@ -90,12 +90,12 @@ impl Case {
                     rows: height / patch_size,
                     cols: width / patch_size,
                 };
-                Some(PreparedImage {
+                Some(Arc::new(PreparedImage {
                     pixels: self.expect_floats(&name),
                     width,
                     height,
                     grid,
-                })
+                }))
             })
             .collect()
     }

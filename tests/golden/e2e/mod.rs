@@ -1,6 +1,6 @@
 //! The whole road, from the golden checkpoint's weights to logits and greedy answers.
 
-mod case;
+pub mod case;
 mod chunking;
 mod model;
 mod parity;
