@@ -86,9 +86,9 @@ fn rope_turns_only_its_pairs_by_position_over_period() {
         let mut expected: Vec<f64> = x.iter().map(|&v| f64::from(v)).collect();
         for (token, &position) in positions.iter().enumerate() {
             for head in 0..n_head {
-                for pair in 0..2 {
+                for (pair, period) in periods.iter().take(2).enumerate() {
                     let i = (token * n_head + head) * head_dim + offset + 2 * pair;
-                    let angle = f64::from(position) / f64::from(periods[pair]);
+                    let angle = f64::from(position) / f64::from(*period);
                     let (a, b) = (expected[i], expected[i + 1]);
                     expected[i] = a * angle.cos() - b * angle.sin();
                     expected[i + 1] = a * angle.sin() + b * angle.cos();

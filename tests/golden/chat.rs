@@ -1,19 +1,15 @@
 //! Conversations as ids and pictures, exactly those of mistral_common, and what it refuses.
 
-use crate::{
-    e2e::case,
-    support::{cases, full_tokenizer, ids, json, read, root, section, text},
-};
+use crate::support::{cases, full_tokenizer, ids, json, picture, section, text};
 use pixtral::{
-    Error, ErrorKind, Result,
+    ErrorKind, Result,
     chat::{ChatRequest, ChatTemplate, Prompt},
-    checkpoint::Checkpoint,
     config::{Config, VisionConfig},
-    preprocess::{Patches, PreparedImage},
+    preprocess::{PreprocessOptions, Preprocessor},
     tokenizer::Tokenizer,
 };
 use serde_json::Value;
-use std::{path::PathBuf, sync::Arc};
+use std::path::PathBuf;
 
 /// The section with the real model's tokenizer and shape, unless the set lacks the section.
 fn open() -> Option<(PathBuf, Tokenizer, VisionConfig)> {
@@ -22,27 +18,10 @@ fn open() -> Option<(PathBuf, Tokenizer, VisionConfig)> {
     Some((folder, tokenizer, Config::pixtral_12b().vision))
 }
 
-/// Reads and encodes the request of a case. Its pictures are blank ones of the sizes it lists.
-fn encode(template: &ChatTemplate, case: &Value, patch_size: u32) -> Result<Prompt> {
-    let mut sizes = sizes(case).into_iter();
+/// Reads and encodes the request of a case.
+fn encode(template: &ChatTemplate, case: &Value, preprocessor: &Preprocessor) -> Result<Prompt> {
     let request = ChatRequest::from_json(&case["request"])?;
-    template.encode(&request, &mut |url| {
-        let (height, width) = sizes.next().ok_or_else(|| {
-            Error::new(
-                ErrorKind::NotFound,
-                format!("{url}: the case has no such picture"),
-            )
-        })?;
-        Ok(Arc::new(PreparedImage {
-            pixels: vec![0.0; 3 * (width * height) as usize],
-            width,
-            height,
-            grid: Patches {
-                rows: height / patch_size,
-                cols: width / patch_size,
-            },
-        }))
-    })
+    template.encode(&request, &mut |url| picture(preprocessor, url))
 }
 
 /// (height, width) of each picture that the reference gives to its model.
@@ -59,10 +38,11 @@ fn every_conversation_gives_the_reference_ids_and_pictures() {
         return;
     };
     let template = ChatTemplate::new(&tokenizer, &vision).unwrap();
+    let preprocessor = Preprocessor::new(&vision, PreprocessOptions::default());
     for case in cases(&json(folder.join("cases.json"))) {
         let name = text(&case["name"]);
         let prompt =
-            encode(&template, case, vision.patch_size).unwrap_or_else(|e| panic!("{name}: {e}"));
+            encode(&template, case, &preprocessor).unwrap_or_else(|e| panic!("{name}: {e}"));
         assert_eq!(
             tokenizer.decode_with_special(&prompt.ids),
             text(&case["text"]),
@@ -119,41 +99,14 @@ fn what_the_reference_refuses_is_refused_in_a_sentence_that_names_it() {
         return;
     };
     let template = ChatTemplate::new(&tokenizer, &vision).unwrap();
+    let preprocessor = Preprocessor::new(&vision, PreprocessOptions::default());
     for case in cases(&json(folder.join("errors.json"))) {
         let name = text(&case["name"]);
-        let e = encode(&template, case, vision.patch_size).expect_err(name);
+        let e = encode(&template, case, &preprocessor).expect_err(name);
         assert_eq!(e.kind(), kind(text(&case["error"])), "{name}: {e}");
         let known = OFFENDERS.iter().find(|(known, _)| *known == name);
         let offender = known.map_or("", |(_, offender)| offender);
         assert!(!e.message().is_empty(), "{name}");
         assert!(e.message().contains(offender), "{name}: {e}");
-    }
-}
-
-#[test]
-fn end_to_end_requests_give_the_ids_that_the_model_was_run_on() {
-    if section("checkpoint").is_none() {
-        return;
-    }
-    let folder = root().join("checkpoint/mistral");
-    let tokenizer = Tokenizer::from_tekken("small", &read(folder.join("tekken.json"))).unwrap();
-    let checkpoint = Checkpoint::open(&folder).unwrap();
-    let vision = &checkpoint.config().vision;
-    let template = ChatTemplate::new(&tokenizer, vision).unwrap();
-    for case in case::all() {
-        let request = ChatRequest::from_json(&case.request).unwrap();
-        let mut images = case.images(vision.patch_size).into_iter();
-        let prompt = template
-            .encode(&request, &mut |url| {
-                images.next().ok_or_else(|| {
-                    Error::new(
-                        ErrorKind::NotFound,
-                        format!("{url}: the case has no such picture"),
-                    )
-                })
-            })
-            .unwrap_or_else(|e| panic!("{}: {e}", case.name));
-        assert_eq!(prompt.ids, case.ids("ids"), "{}", case.name);
-        assert_eq!(images.count(), 0, "{}: pictures left over", case.name);
     }
 }

@@ -4,14 +4,19 @@ mod hf_checkpoint;
 
 pub use hf_checkpoint::hf_checkpoint;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use flate2::read::GzDecoder;
+use pixtral::{
+    Result,
+    preprocess::{PreparedImage, Preprocessor},
+};
+use serde_json::Value;
 use std::{
     env, fs,
     io::Read,
     path::{Path, PathBuf},
+    sync::Arc,
 };
-
-use flate2::read::GzDecoder;
-use serde_json::Value;
 
 const VARIABLE: &str = "PIXTRAL_GOLDEN";
 
@@ -81,6 +86,18 @@ pub fn full_tokenizer() -> Vec<u8> {
         );
     };
     read_plain_or_gz(name)
+}
+
+/// The picture that a request names: a path relative to the set's folder, or a data URL.
+pub fn picture(preprocessor: &Preprocessor, url: &str) -> Result<Arc<PreparedImage>> {
+    let image = match url.split_once(";base64,") {
+        Some((_, data)) => {
+            let bytes = BASE64.decode(data).expect("the data URL is in base64");
+            preprocessor.prepare("data URL", &bytes)
+        }
+        None => preprocessor.prepare_file(&root().join(url)),
+    };
+    image.map(Arc::new)
 }
 
 /// The `cases` of a JSON file; there is at least one.

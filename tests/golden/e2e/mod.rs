@@ -1,7 +1,8 @@
 //! The whole road, from the golden checkpoint's weights to logits and greedy answers.
 
-pub mod case;
+mod case;
 mod chunking;
+mod files;
 mod model;
 mod parity;
 mod quantised;

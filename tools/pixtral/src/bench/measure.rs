@@ -1,0 +1,101 @@
+//! The work that is measured: the vision tower on pictures of given sizes, the decoder reading and
+//! generating.
+
+use super::{BenchArgs, timing::Timing};
+use pixtral::{
+    Result,
+    config::{Group, inventory},
+    ggml::CancelFlag,
+    preprocess::{PreparedImage, PreprocessOptions, Preprocessor},
+    runtime::{Decoder, DecoderOptions, Model, Outputs, Run, VisionEncoder},
+    tokenizer::TokenId,
+};
+use std::sync::Arc;
+
+/// A picture of `width` × `height` pixels, prepared as one from a file would be.
+pub fn picture(model: &Model, width: u32, height: u32) -> Result<PreparedImage> {
+    let n = 3 * width as usize * height as usize;
+    // The work does not depend on what the picture shows.
+    let rgb: Vec<u8> = (0..n).map(|i| (i % 251) as u8).collect();
+    Preprocessor::new(&model.config().vision, PreprocessOptions::default())
+        .prepare_rgb(width, height, &rgb)
+}
+
+/// Times encoding `image`.
+pub fn time_encode(args: &BenchArgs, model: &Arc<Model>, image: &PreparedImage) -> Result<Timing> {
+    let mut encoder = VisionEncoder::new(
+        model.clone(),
+        args.decoder.n_threads(),
+        CancelFlag::default(),
+    )?;
+    Timing::measure(args.repetitions, || {
+        encoder.encode(image, &mut |_, _| ()).map(drop)
+    })
+}
+
+/// Times reading the prompt, and generating after it.
+pub fn time_decoder(args: &BenchArgs, model: &Arc<Model>) -> Result<(Timing, Timing)> {
+    let (n_prompt, n_generate) = (args.prompt as usize, args.generate as usize);
+    let options = DecoderOptions {
+        n_ctx: args.decoder.n_ctx().unwrap_or(n_prompt + n_generate),
+        kv_type: args.decoder.kv_type(),
+        n_threads: args.decoder.n_threads(),
+    };
+    let n_ubatch = args.decoder.n_ubatch();
+    let mut decoder = Decoder::new(model.clone(), &options, CancelFlag::default())?;
+    let vocab = model.config().text.vocab_size;
+    // Ordinary ids spread over the vocabulary, so that embedding rows are not all the same one.
+    let ids: Vec<TokenId> = (0..args.prompt.max(args.generate))
+        .map(|i| i.wrapping_mul(7919) % vocab)
+        .collect();
+    let mut logits = Vec::new();
+    let prefill = Timing::measure(args.repetitions, || {
+        decoder.truncate(0);
+        let mut chunks = ids[..n_prompt].chunks(n_ubatch).peekable();
+        while let Some(ids) = chunks.next() {
+            let outputs = if chunks.peek().is_none() {
+                Outputs::Last
+            } else {
+                Outputs::None
+            };
+            decoder.append(
+                &Run {
+                    ids,
+                    image_rows: &[],
+                },
+                outputs,
+                &mut logits,
+            )?;
+        }
+        Ok(())
+    })?;
+    let decode = Timing::measure(args.repetitions, || {
+        decoder.truncate(n_prompt);
+        for id in &ids[..n_generate] {
+            let run = Run {
+                ids: std::slice::from_ref(id),
+                image_rows: &[],
+            };
+            decoder.append(&run, Outputs::Last, &mut logits)?;
+        }
+        Ok(())
+    })?;
+    Ok((prefill, decode))
+}
+
+/// Bytes that generating one token reads: the decoder's matrices, one embedding row, and the keys
+/// and values of the tokens before it.
+pub fn bytes_per_token(args: &BenchArgs, model: &Model) -> Result<u64> {
+    let text = &model.config().text;
+    let mut weights = 0;
+    for spec in inventory(model.config()) {
+        let info = model.file().tensor(&spec.name)?;
+        weights += match spec.group {
+            Group::Vision => 0,
+            Group::Embedding => info.n_bytes / u64::from(text.vocab_size),
+            Group::Block(_) | Group::Output => info.n_bytes,
+        };
+    }
+    let before = u64::from(args.prompt) + u64::from(args.generate) / 2;
+    Ok(weights + before * args.decoder.kv_type().bytes_per_token(text))
+}

@@ -1,0 +1,80 @@
+//! `pixtral bench`: how fast a model file runs on this machine.
+
+mod measure;
+mod report;
+mod timing;
+
+use crate::{
+    memory::Memory,
+    options::{DecoderArgs, parse_size},
+};
+use clap::Args;
+use pixtral::{Result, ggml, runtime::Model};
+use pixtral_terminal::{out, outln, progress::spinner};
+use report::{Encode, Report};
+use std::{path::PathBuf, time::Instant};
+
+/// Measure how fast a model file runs on this machine
+#[derive(Args, Debug)]
+pub struct BenchArgs {
+    /// Model file (GGUF, as pixtral-quantize writes it)
+    model: PathBuf,
+    /// Picture size to encode, WIDTHxHEIGHT in pixels; may be given several times
+    #[arg(long = "image", value_name = "WxH", value_parser = parse_size, default_value = "512x512")]
+    images: Vec<(u32, u32)>,
+    /// Tokens of the prompt
+    #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..))]
+    prompt: u32,
+    /// Tokens to generate after it
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
+    generate: u32,
+    /// Runs of each measurement after one that is not counted
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    repetitions: u32,
+    #[command(flatten)]
+    decoder: DecoderArgs,
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+pub fn run(args: &BenchArgs) -> Result<()> {
+    let cpu_variant = ggml::cpu_variant()?;
+    let started = Instant::now();
+    let model = Model::open(&args.model)?;
+    let load = started.elapsed();
+    let spinner = spinner("measuring the vision tower");
+    let encodes = args
+        .images
+        .iter()
+        .map(|&(width, height)| {
+            let picture = measure::picture(&model, width, height)?;
+            let time = measure::time_encode(args, &model, &picture)?;
+            let n_patches = picture.grid.n_patches();
+            Ok(Encode {
+                width,
+                height,
+                n_patches,
+                time,
+            })
+        })
+        .collect::<Result<_>>()?;
+    spinner.set_message("measuring the decoder");
+    let (prefill, decode) = measure::time_decoder(args, &model)?;
+    spinner.finish_and_clear();
+    let report = Report {
+        args,
+        cpu_variant,
+        load,
+        encodes,
+        prefill,
+        decode,
+        bytes_per_token: measure::bytes_per_token(args, &model)?,
+        memory: Memory::now(),
+    };
+    match args.json {
+        true => outln!("{}", report.to_json()),
+        false => out!("{report}"),
+    }
+}

@@ -1,0 +1,150 @@
+//! What a measurement gave, as a table and as JSON.
+
+use super::{BenchArgs, timing::Timing};
+use crate::memory::Memory;
+use pixtral_terminal::{Table, units};
+use serde_json::{Value, json};
+use std::{fmt, time::Duration};
+
+/// Everything measured.
+pub struct Report<'a> {
+    /// What was asked for.
+    pub args: &'a BenchArgs,
+    /// The CPU kernels in use.
+    pub cpu_variant: &'static str,
+    /// Opening the model file.
+    pub load: Duration,
+    /// The vision tower, per size of picture.
+    pub encodes: Vec<Encode>,
+    /// Reading the prompt.
+    pub prefill: Timing,
+    /// Generating after it.
+    pub decode: Timing,
+    /// Bytes that generating one token reads.
+    pub bytes_per_token: u64,
+    /// The process at the end.
+    pub memory: Option<Memory>,
+}
+
+/// The vision tower on one size of picture.
+pub struct Encode {
+    pub width: u32,
+    pub height: u32,
+    pub n_patches: usize,
+    pub time: Timing,
+}
+
+impl Report<'_> {
+    fn prefill_rate(&self) -> f64 {
+        units::rate(self.args.prompt as usize, self.prefill.median())
+    }
+
+    fn decode_rate(&self) -> f64 {
+        units::rate(self.args.generate as usize, self.decode.median())
+    }
+
+    fn gigabytes_per_second(&self) -> f64 {
+        self.bytes_per_token as f64 * self.decode_rate() / 1e9
+    }
+
+    /// The report for programs.
+    pub fn to_json(&self) -> Value {
+        let encode: Vec<Value> = self
+            .encodes
+            .iter()
+            .map(|e| {
+                json!({
+                    "width": e.width,
+                    "height": e.height,
+                    "patches": e.n_patches,
+                    "time": e.time.to_json(),
+                })
+            })
+            .collect();
+        json!({
+            "model": self.args.model,
+            "cpu_variant": self.cpu_variant,
+            "threads": self.args.decoder.n_threads(),
+            "load_s": self.load.as_secs_f64(),
+            "encode": encode,
+            "prefill": {
+                "tokens": self.args.prompt,
+                "tokens_per_s": self.prefill_rate(),
+                "time": self.prefill.to_json(),
+            },
+            "decode": {
+                "tokens": self.args.generate,
+                "tokens_per_s": self.decode_rate(),
+                "time": self.decode.to_json(),
+                "bytes_per_token": self.bytes_per_token,
+                "gigabytes_per_s": self.gigabytes_per_second(),
+            },
+            "memory": self.memory.map(Memory::to_json),
+        })
+    }
+
+    fn table(&self) -> Table {
+        let mut table = Table::new(&["what", ">median", ">rate", "min … max"]);
+        let load = units::duration(self.load);
+        table.row(vec!["load".into(), load, String::new(), String::new()]);
+        for e in &self.encodes {
+            table.row(vec![
+                format!("vision encode {}×{}", e.width, e.height),
+                units::duration(e.time.median()),
+                format!("{:.0} patches/s", units::rate(e.n_patches, e.time.median())),
+                e.time.spread(),
+            ]);
+        }
+        for (what, n, rate, time) in [
+            (
+                "prefill",
+                self.args.prompt,
+                self.prefill_rate(),
+                &self.prefill,
+            ),
+            (
+                "decode",
+                self.args.generate,
+                self.decode_rate(),
+                &self.decode,
+            ),
+        ] {
+            table.row(vec![
+                format!("{what} {n} tokens"),
+                units::duration(time.median()),
+                format!("{rate:.2} tokens/s"),
+                time.spread(),
+            ]);
+        }
+        table
+    }
+}
+
+impl fmt::Display for Report<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let model = self.args.model.display();
+        let n_threads = self.args.decoder.n_threads();
+        writeln!(
+            f,
+            "{model} on {n_threads} threads, {} kernels",
+            self.cpu_variant
+        )?;
+        write!(f, "{}", self.table())?;
+        writeln!(
+            f,
+            "decode reads {} per token: {:.1} GB/s",
+            units::bytes(self.bytes_per_token),
+            self.gigabytes_per_second()
+        )?;
+        let Some(memory) = self.memory else {
+            return Ok(());
+        };
+        writeln!(
+            f,
+            "memory: {} anonymous, {} of mapped files, {} at the peak",
+            units::bytes(memory.anonymous),
+            units::bytes(memory.file_backed),
+            units::bytes(memory.peak)
+        )
+    }
+}

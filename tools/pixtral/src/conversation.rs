@@ -1,0 +1,77 @@
+//! A conversation at the terminal: the messages so far and the session that has read them.
+
+use crate::{
+    ask::{self, Show},
+    options::{DecoderArgs, GenerateArgs},
+};
+use pixtral::{
+    Error, ErrorKind, Result,
+    chat::{ChatRequest, ChatTemplate, Message, Part},
+    runtime::Model,
+    session::{Answer, GenerateOptions, Session},
+};
+use pixtral_terminal::Interrupt;
+use std::sync::Arc;
+
+/// Messages and session of one conversation.
+pub struct Conversation {
+    session: Session,
+    template: ChatTemplate,
+    options: GenerateOptions,
+    system: Option<String>,
+    messages: Vec<Message>,
+}
+
+impl Conversation {
+    /// An empty conversation with `model`, in which the system message is `system`.
+    pub fn new(
+        model: Arc<Model>,
+        decoder: &DecoderArgs,
+        generate: &GenerateArgs,
+        system: Option<String>,
+    ) -> Result<Self> {
+        Ok(Self {
+            template: ChatTemplate::new(model.tokenizer(), &model.config().vision)?,
+            session: Session::new(model, decoder.session())?,
+            options: generate.options(),
+            system,
+            messages: Vec::new(),
+        })
+    }
+
+    /// Sends a message of the user and returns the answer, which is then part of the
+    /// conversation, also if it was cut short. If there is none, the message is forgotten.
+    pub fn ask(&mut self, parts: Vec<Part>, interrupt: &Interrupt, show: Show) -> Result<Answer> {
+        self.messages.push(Message::user(parts));
+        let answer = self.answer(interrupt, show);
+        match &answer {
+            Ok(answer) => self.messages.push(Message::assistant(answer.text.clone())),
+            Err(_) => _ = self.messages.pop(),
+        }
+        answer
+    }
+
+    fn answer(&mut self, interrupt: &Interrupt, show: Show) -> Result<Answer> {
+        let system = self.system.iter().map(Message::system);
+        let messages = system.chain(self.messages.iter().cloned()).collect();
+        let request = ChatRequest::new(messages);
+        let prompt = self.template.encode(&request, &mut |url| {
+            Err(Error::new(
+                ErrorKind::Internal,
+                format!("{url}: a picture was not prepared"),
+            ))
+        })?;
+        ask::ask(&mut self.session, &prompt, &self.options, interrupt, show)
+    }
+
+    /// Forgets all messages.
+    pub fn reset(&mut self) {
+        self.messages.clear();
+        self.session.clear();
+    }
+
+    /// The error that an incomplete answer amounts to, if it is one.
+    pub fn incomplete(&self, answer: &Answer) -> Option<Error> {
+        ask::incomplete(answer, &self.session)
+    }
+}

@@ -1,0 +1,72 @@
+//! `pixtral describe`: one question about pictures, one answer.
+
+use crate::{
+    ask::{self, Show},
+    conversation::Conversation,
+    options::{DecoderArgs, GenerateArgs},
+    pictures::{self, PictureArgs},
+};
+use clap::Args;
+use pixtral::{Result, chat::Part, runtime::Model};
+use pixtral_terminal::{Interrupt, noteln, outln};
+use std::path::PathBuf;
+
+/// Ask one question about pictures
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  pixtral describe pixtral-12b-q4_k.gguf photo.jpg
+  pixtral describe pixtral-12b-q4_k.gguf receipt.png --prompt 'What is the total?'
+  pixtral describe pixtral-12b-q4_k.gguf before.png after.png --prompt 'What changed?'
+  curl -s https://example.org/chart.png | pixtral describe pixtral-12b-q4_k.gguf - --json")]
+pub struct DescribeArgs {
+    /// Model file (GGUF, as pixtral-quantize writes it)
+    model: PathBuf,
+    /// Pictures (PNG, JPEG, WebP, GIF, BMP or TIFF), `-` for standard input
+    #[arg(required = true, value_name = "IMAGE")]
+    images: Vec<PathBuf>,
+    /// What to ask
+    #[arg(
+        short,
+        long,
+        value_name = "TEXT",
+        default_value = "Describe the image."
+    )]
+    prompt: String,
+    /// Instructions that the model is given before the question
+    #[arg(long, value_name = "TEXT")]
+    system: Option<String>,
+    #[command(flatten)]
+    pictures: PictureArgs,
+    #[command(flatten)]
+    decoder: DecoderArgs,
+    #[command(flatten)]
+    generate: GenerateArgs,
+    /// Print one JSON object with the answer, token counts and times
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+pub fn run(args: &DescribeArgs, interrupt: &Interrupt) -> Result<()> {
+    let model = Model::open(&args.model)?;
+    let preprocessor = args.pictures.preprocessor(&model.config().vision);
+    let mut parts = args
+        .images
+        .iter()
+        .map(|path| pictures::load(&preprocessor, path))
+        .collect::<Result<Vec<Part>>>()?;
+    parts.push(Part::text(args.prompt.clone()));
+
+    let mut conversation =
+        Conversation::new(model, &args.decoder, &args.generate, args.system.clone())?;
+    let show = match args.json {
+        true => Show::Progress,
+        false => Show::Stream,
+    };
+    let answer = conversation.ask(parts, interrupt, show)?;
+    match args.json {
+        true => outln!("{}", ask::to_json(&answer))?,
+        false => noteln!("{}", ask::timing_line(&answer)),
+    }
+    conversation.incomplete(&answer).map_or(Ok(()), Err)
+}

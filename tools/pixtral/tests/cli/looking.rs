@@ -1,0 +1,101 @@
+//! `pixtral inspect`, `tokenize` and `bench`.
+
+use super::support::{MODEL, assert_refused, golden, json, run, run_with_input, stdout, text};
+use std::fs;
+
+#[test]
+fn inspect_shows_metadata_and_sizes_per_group() {
+    let shown = stdout(&run(&["inspect", &text(&MODEL)]));
+    for part in [
+        "general.architecture",
+        "vision",
+        "embedding",
+        "blk.0",
+        "output",
+        "total",
+    ] {
+        assert!(shown.contains(part), "{part} is not in\n{shown}");
+    }
+    let report = json(&run(&["inspect", &text(&MODEL), "--json", "--tensors"]));
+    let size = fs::metadata(&*MODEL).unwrap().len();
+    assert_eq!(report["bytes"], size);
+    assert!(report["total"]["bits_per_weight"].as_f64().unwrap() > 8.0);
+    assert_eq!(
+        report["tensors"].as_array().unwrap().len() as u64,
+        report["total"]["tensors"].as_u64().unwrap()
+    );
+}
+
+#[test]
+fn verification_finds_a_single_turned_bit_and_names_the_tensor() {
+    let verified = json(&run(&["inspect", &text(&MODEL), "--verify", "--json"]));
+    assert_eq!(verified["verified_tensors"], verified["total"]["tensors"]);
+
+    let report = json(&run(&["inspect", &text(&MODEL), "--json", "--tensors"]));
+    let tensor = &report["tensors"][5];
+    let at = tensor["offset"].as_u64().unwrap() as usize + 3;
+    let mut bytes = fs::read(&*MODEL).unwrap();
+    bytes[at] ^= 4;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("damaged.gguf");
+    fs::write(&path, bytes).unwrap();
+    let output = run(&["inspect", &text(&path), "--verify"]);
+    let name = tensor["name"].as_str().unwrap();
+    assert_refused(
+        &output,
+        &["damaged.gguf", name, "download or convert it again"],
+    );
+}
+
+#[test]
+fn text_becomes_tokens_and_tokens_become_text() {
+    let tekken = text(&golden("checkpoint/mistral/tekken.json"));
+    for model in [&text(&MODEL), &tekken] {
+        let encoded = json(&run(&["tokenize", model, "Hello, wörld!", "--json"]));
+        let ids: Vec<String> = encoded["ids"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|v| v.to_string())
+            .collect();
+        let count = stdout(&run_with_input(
+            &["tokenize", model, "--count"],
+            "Hello, wörld!".as_bytes(),
+        ));
+        assert_eq!(count.trim(), ids.len().to_string());
+        let decoded = stdout(&run(&["tokenize", model, "--decode", &ids.join(" ")]));
+        assert_eq!(decoded, "Hello, wörld!\n");
+    }
+}
+
+#[test]
+fn bench_measures_every_phase() {
+    let report = json(&run(&[
+        "bench",
+        &text(&MODEL),
+        "--image",
+        "64x64",
+        "--image",
+        "100x40",
+        "--prompt",
+        "20",
+        "--generate",
+        "4",
+        "--repetitions",
+        "1",
+        "--json",
+    ]));
+    assert_eq!(report["encode"].as_array().unwrap().len(), 2);
+    for pointer in [
+        "/load_s",
+        "/encode/0/time/median_s",
+        "/prefill/tokens_per_s",
+        "/decode/tokens_per_s",
+        "/decode/bytes_per_token",
+        "/decode/gigabytes_per_s",
+    ] {
+        let value = report.pointer(pointer).and_then(|v| v.as_f64());
+        assert!(value.is_some_and(|v| v > 0.0), "{pointer} in {report}");
+    }
+    assert!(report["cpu_variant"].is_string());
+}

@@ -1,0 +1,11 @@
+//! The program as a person or a script meets it: answers, tables, JSON, messages, exit codes,
+//! Ctrl-C. The model is the golden checkpoint of random weights: its answers are nonsense, the way
+//! to them is not.
+
+mod bad_input;
+mod chat;
+mod describe;
+mod interrupt;
+mod looking;
+mod output;
+mod support;
