@@ -4,6 +4,7 @@
 //! the part of it that is committed. The format is described in the set's README.md.
 
 mod checkpoint;
+mod convert;
 mod e2e;
 mod support;
 mod tokenizer;
