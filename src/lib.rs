@@ -8,6 +8,7 @@ pub mod ggml;
 pub mod gguf;
 pub mod model;
 pub mod preprocess;
+pub mod quantize;
 pub mod runtime;
 pub mod session;
 pub mod tokenizer;

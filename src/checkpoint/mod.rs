@@ -55,6 +55,8 @@ pub struct Checkpoint {
     config_sha256: String,
     tokenizer: Option<Tokenizer>,
     notes: Vec<String>,
+    /// Configuration, tokenizer and index of shards.
+    json_files: Vec<PathBuf>,
     shards: Vec<Shard>,
     tensors: index::Tensors,
 }
@@ -110,6 +112,14 @@ impl Checkpoint {
             config_sha256: hex(&Sha256::digest(&bytes)),
             tokenizer,
             notes,
+            json_files: [
+                Some(layout.config.clone()),
+                vocabulary.map(|v| v.path().to_path_buf()),
+                layout.index.as_ref().map(|index| index.path.clone()),
+            ]
+            .into_iter()
+            .flatten()
+            .collect(),
             shards,
             tensors,
         })
@@ -167,6 +177,11 @@ impl TensorSource for Checkpoint {
 
     fn notes(&self) -> &[String] {
         &self.notes
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        let shards = self.shards.iter().map(|shard| shard.path.clone());
+        self.json_files.iter().cloned().chain(shards).collect()
     }
 
     fn tokenizer(&self) -> Result<Tokenizer> {

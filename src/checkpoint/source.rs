@@ -7,6 +7,7 @@ use crate::tokenizer::Tokenizer;
 use crate::{Error, ErrorKind, Result};
 use std::fmt;
 use std::ops::Range;
+use std::path::PathBuf;
 
 /// Where a model's tensors come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -20,7 +21,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// The name kept in converted files.
+    /// The name used in reports.
     pub fn name(self) -> &'static str {
         match self {
             Format::Mistral => "mistral",
@@ -80,6 +81,11 @@ pub trait TensorSource: Send + Sync {
 
     /// What was found and ignored, a sentence each.
     fn notes(&self) -> &[String];
+
+    /// The files that it reads, which must stay as they are while it is used.
+    fn files(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
 
     /// Its tokenizer.
     fn tokenizer(&self) -> Result<Tokenizer>;

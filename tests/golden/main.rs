@@ -5,6 +5,7 @@
 
 mod chat;
 mod checkpoint;
+mod convert;
 mod e2e;
 mod preprocess;
 mod support;

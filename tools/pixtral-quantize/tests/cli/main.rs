@@ -1,0 +1,8 @@
+//! The tool as users meet it: arguments, what it prints, exit codes, and what is on disk afterwards.
+
+mod convert;
+mod errors;
+#[cfg(unix)]
+mod interrupt;
+mod support;
+mod synth;
