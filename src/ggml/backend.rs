@@ -5,6 +5,7 @@ use crate::{Error, ErrorKind, Result};
 use ggml_sys as sys;
 use std::{
     ffi::c_void,
+    ops::ControlFlow,
     ptr::NonNull,
     sync::{
         Arc,
@@ -35,10 +36,23 @@ impl CancelFlag {
     /// An error of kind `Cancelled` if the flag is set.
     pub fn check(&self) -> Result<()> {
         if self.is_cancelled() {
-            return Err(Error::new(ErrorKind::Cancelled, "cancelled"));
+            return Err(cancelled());
         }
         Ok(())
     }
+
+    /// `Break` if the flag is set: what progress callbacks answer.
+    pub fn flow(&self) -> ControlFlow<()> {
+        match self.is_cancelled() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    }
+}
+
+/// The error of work that a cancel flag has ended.
+pub(super) fn cancelled() -> Error {
+    Error::new(ErrorKind::Cancelled, "stopped before the work was done")
 }
 
 /// Threads that wait for graphs to compute, made once.

@@ -1,6 +1,11 @@
 //! The scheduler: gives a graph's tensors memory, and runs graphs on the backends that it owns.
 
-use super::{Backend, Element, Graph, Tensor, backend::CancelFlag, context::Arena, log};
+use super::{
+    Backend, Element, Graph, Tensor,
+    backend::{CancelFlag, cancelled},
+    context::Arena,
+    log,
+};
 use crate::{Error, ErrorKind, Result};
 use ggml_sys as sys;
 use std::{
@@ -126,7 +131,7 @@ impl Scheduler {
         cancel.check()?;
         match status {
             sys::GGML_STATUS_SUCCESS => Ok(()),
-            sys::GGML_STATUS_ABORTED => Err(Error::new(ErrorKind::Cancelled, "cancelled")),
+            sys::GGML_STATUS_ABORTED => Err(cancelled()),
             sys::GGML_STATUS_ALLOC_FAILED => Err(Error::new(
                 ErrorKind::OutOfMemory,
                 log::explain("computing ran out of memory"),

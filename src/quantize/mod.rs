@@ -32,7 +32,6 @@ mod synthesize;
 mod tests;
 
 pub use pipeline::quantize;
-pub use plan::CHAT_TEMPLATE;
 pub use recipe::{Recipe, TYPES, TensorOverride};
 pub use report::{Fallback, GroupReport, Report, SourceReport};
 pub use synthesize::synthesize;

@@ -12,15 +12,9 @@ use crate::gguf::{ALIGNMENT_KEY, ARCHITECTURE_KEY, Metadata, Plan, PlannedTensor
 use crate::tokenizer::Tokenizer;
 use crate::{Error, ErrorKind, Result};
 
-/// The chat template that the model was trained with, by name.
-pub const CHAT_TEMPLATE: &str = "tekken-v3";
-
-/// Alignment of the first tensor of a group: a page, so that groups can be mapped and released
-/// one by one.
-const GROUP_ALIGNMENT: u64 = 4096;
-
-/// Alignment of every tensor: a cache line, and the widest vector.
-const TENSOR_ALIGNMENT: u64 = 64;
+/// Alignment of every tensor: a page, so that groups can be mapped and released one by one. The
+/// same for all, since ggml's own reader accepts no gaps beyond one common alignment.
+const ALIGNMENT: u64 = 4096;
 
 /// Version of ggml's block formats (`GGML_QNT_VERSION` in ggml.h).
 const QUANTIZATION_VERSION: u32 = 2;
@@ -41,7 +35,6 @@ impl Conversion {
         let specs = inventory(source.config());
         let assignment = recipe.assign(source.config(), &specs)?;
         let metadata = metadata(source, recipe)?;
-        let mut group = None;
         let tensors = specs
             .iter()
             .zip(&assignment.types)
@@ -49,10 +42,7 @@ impl Conversion {
                 name: spec.name.clone(),
                 ty,
                 dims: spec.dims.clone(),
-                align: match group.replace(spec.group) == Some(spec.group) {
-                    true => TENSOR_ALIGNMENT,
-                    false => GROUP_ALIGNMENT,
-                },
+                align: ALIGNMENT,
             })
             .collect();
         Ok(Self {
@@ -87,7 +77,7 @@ fn metadata(source: &dyn TensorSource, recipe: &Recipe) -> Result<Metadata> {
     let mut metadata = Metadata::new();
     metadata.insert(ARCHITECTURE_KEY, ARCHITECTURE);
     metadata.insert("general.name", "Pixtral");
-    metadata.insert(ALIGNMENT_KEY, TENSOR_ALIGNMENT as u32);
+    metadata.insert(ALIGNMENT_KEY, ALIGNMENT as u32);
     metadata.insert("general.quantization_version", QUANTIZATION_VERSION);
     if let Some(number) = file_type(recipe.base()) {
         metadata.insert("general.file_type", number);
@@ -95,7 +85,6 @@ fn metadata(source: &dyn TensorSource, recipe: &Recipe) -> Result<Metadata> {
     metadata.insert("pixtral.quantize.recipe", recipe.to_string());
     metadata.insert("pixtral.quantize.version", env!("CARGO_PKG_VERSION"));
     source.config().to_metadata(&mut metadata);
-    metadata.insert("pixtral.chat.template", CHAT_TEMPLATE);
     tokenizer(source)?.to_metadata(&mut metadata);
     Ok(metadata)
 }

@@ -1,17 +1,15 @@
 //! `pixtral-quantize TYPE CHECKPOINT`: the conversion itself.
 
-use crate::{
-    interrupt::Interrupt,
-    progress::ByteProgress,
-    recipe::{RecipeArgs, tensor_type},
-};
+use crate::recipe::{RecipeArgs, tensor_type};
 use clap::Args;
 use pixtral::{
     Error, ErrorKind, Result,
     checkpoint::Checkpoint,
+    ggml::CancelFlag,
     gguf::{TensorType, free_space, partial_path},
     quantize::{Event, QuantizeOptions, Report, preview, quantize},
 };
+use pixtral_terminal::{Interrupt, noteln, out, outln, progress::ByteProgress};
 use serde_json::json;
 use std::{
     fs,
@@ -66,10 +64,11 @@ pub fn run(args: &ConvertArgs, recipe: &RecipeArgs, interrupt: &Interrupt) -> Re
         n_threads: args.threads.map(|n| n as usize),
     };
     let start = Instant::now();
-    let mut bar = ByteProgress::new();
+    let flag = CancelFlag::default();
+    let mut bar = ByteProgress::default();
     let mut hear = |event: &Event| {
         match *event {
-            Event::Resuming { tensors, of } => eprintln!(
+            Event::Resuming { tensors, of } => noteln!(
                 "resuming {}: {tensors} of {of} tensors are there",
                 partial_path(&output).display()
             ),
@@ -80,9 +79,11 @@ pub fn run(args: &ConvertArgs, recipe: &RecipeArgs, interrupt: &Interrupt) -> Re
             } => bar.at(done, total, tensor),
             _ => {}
         }
-        interrupt.check()
+        flag.flow()
     };
-    let result = quantize(&checkpoint, &output, &recipe, &options, &mut hear);
+    let result = interrupt.during(flag.clone(), || {
+        quantize(&checkpoint, &output, &recipe, &options, &mut hear)
+    });
     drop(bar);
     let report = result.map_err(|e| explain_cancel(e, &output))?;
     print_report(args.json, &report, &output, start)
@@ -94,12 +95,11 @@ pub fn print_report(as_json: bool, report: &Report, output: &Path, start: Instan
     if as_json {
         let mut object = to_json(report, output)?;
         object["seconds"] = json!(seconds);
-        println!("{object}");
+        outln!("{object}")
     } else {
-        print!("{report}");
-        println!("{} written in {seconds:.1} s", output.display());
+        out!("{report}")?;
+        outln!("{} written in {seconds:.1} s", output.display())
     }
-    Ok(())
 }
 
 fn print_plan(args: &ConvertArgs, report: &Report, output: &Path) -> Result<()> {
@@ -107,16 +107,15 @@ fn print_plan(args: &ConvertArgs, report: &Report, output: &Path) -> Result<()> 
     if args.json {
         let mut object = to_json(report, output)?;
         object["free_bytes"] = json!(free);
-        println!("{object}");
+        outln!("{object}")
     } else {
-        print!("{report}");
-        println!(
+        out!("{report}")?;
+        outln!(
             "{} would be written; {:.2} GB are free there",
             output.display(),
             free as f64 / 1e9
-        );
+        )
     }
-    Ok(())
 }
 
 fn to_json(report: &Report, output: &Path) -> Result<serde_json::Value> {

@@ -4,14 +4,11 @@
 //! turns errors into one line and an exit code (1 for errors, 2 for usage, 130 for interrupts).
 
 mod convert;
-mod interrupt;
-mod progress;
 mod recipe;
 mod synth;
 
 use clap::{Parser, Subcommand};
-use interrupt::Interrupt;
-use pixtral::ErrorKind;
+use pixtral_terminal::{Interrupt, exit};
 use std::process::ExitCode;
 
 /// Turn a Pixtral checkpoint into one quantised GGUF file
@@ -57,15 +54,5 @@ fn main() -> ExitCode {
         // clap insists on the arguments where there is no subcommand.
         (None, None) => return ExitCode::from(2),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) if error.kind() == ErrorKind::Cancelled => {
-            eprintln!("interrupted: {error}");
-            ExitCode::from(130)
-        }
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    exit(result)
 }

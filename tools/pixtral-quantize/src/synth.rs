@@ -2,8 +2,6 @@
 
 use crate::{
     convert::print_report,
-    interrupt::Interrupt,
-    progress::ByteProgress,
     recipe::{RecipeArgs, tensor_type},
 };
 use clap::{Args, ValueEnum};
@@ -11,9 +9,11 @@ use pixtral::{
     Error, ErrorKind, Result,
     checkpoint::Synthetic,
     config::Config,
+    ggml::CancelFlag,
     gguf::TensorType,
     quantize::{Event, QuantizeOptions, synthesize},
 };
+use pixtral_terminal::{Interrupt, outln, progress::ByteProgress};
 use std::{
     path::{Path, PathBuf},
     time::Instant,
@@ -152,7 +152,8 @@ fn write_file(
         ..QuantizeOptions::default()
     };
     let start = Instant::now();
-    let mut bar = ByteProgress::new();
+    let flag = CancelFlag::default();
+    let mut bar = ByteProgress::default();
     let mut hear = |event: &Event| {
         if let Event::Converting {
             done,
@@ -162,9 +163,11 @@ fn write_file(
         {
             bar.at(done, total, tensor);
         }
-        interrupt.check()
+        flag.flow()
     };
-    let result = synthesize(source, output, &recipe, &options, &mut hear);
+    let result = interrupt.during(flag.clone(), || {
+        synthesize(source, output, &recipe, &options, &mut hear)
+    });
     drop(bar);
     print_report(args.json, &result?, output, start)
 }
@@ -185,26 +188,22 @@ fn write_checkpoint(
         ));
     }
     let start = Instant::now();
-    let mut bar = ByteProgress::new();
+    let flag = CancelFlag::default();
+    let mut bar = ByteProgress::default();
     let mut size = 0;
-    let result = source.write(folder, args.shards, &mut |done, total| {
-        size = total;
-        bar.at(done, total, "weights");
-        match interrupt.check().is_break() {
-            true => Err(Error::new(
-                ErrorKind::Cancelled,
-                format!("{}: is incomplete", folder.display()),
-            )),
-            false => Ok(()),
-        }
+    let result = interrupt.during(flag.clone(), || {
+        source.write(folder, args.shards, &mut |done, total| {
+            size = total;
+            bar.at(done, total, "weights");
+            flag.check().map_err(|e| e.context(folder.display()))
+        })
     });
     drop(bar);
     result?;
-    println!(
+    outln!(
         "{}: {:.2} GB written in {:.1} s",
         folder.display(),
         size as f64 / 1e9,
         start.elapsed().as_secs_f64()
-    );
-    Ok(())
+    )
 }

@@ -10,7 +10,7 @@ pub fn exit(result: Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.kind() == ErrorKind::Cancelled => {
-            noteln!("interrupted");
+            noteln!("interrupted: {error}");
             ExitCode::from(130)
         }
         Err(error) => {

@@ -34,16 +34,18 @@ impl Interrupt {
     }
 
     /// Runs `work`, which stops when `flag` is set, so that a press stops it and not the process.
+    /// Within `work` another call takes the presses until it ends.
     pub fn during<T>(&self, flag: CancelFlag, work: impl FnOnce() -> T) -> T {
         self.pressed.store(false, Ordering::Relaxed);
-        self.set(Some(flag));
+        let outer = self.replace(Some(flag));
         let result = work();
-        self.set(None);
+        self.replace(outer);
         self.pressed.store(false, Ordering::Relaxed);
         result
     }
 
-    fn set(&self, flag: Option<CancelFlag>) {
-        *self.work.lock().unwrap_or_else(PoisonError::into_inner) = flag;
+    fn replace(&self, flag: Option<CancelFlag>) -> Option<CancelFlag> {
+        let mut work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut work, flag)
     }
 }
