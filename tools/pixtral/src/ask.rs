@@ -1,16 +1,14 @@
 //! Asking: runs a prompt in a session, shows progress, streams the answer, sums up the time.
 
-use crate::{interrupt::Interrupt, progress::ReadingProgress, units};
+use crate::progress::ReadingProgress;
 use pixtral::{
     Error, ErrorKind, Result,
     chat::Prompt,
     session::{Answer, Event, Finish, GenerateOptions, Session},
 };
+use pixtral_terminal::{Interrupt, out, outln, units};
 use serde_json::{Value, json};
-use std::{
-    io::{self, Write},
-    ops::ControlFlow,
-};
+use std::ops::ControlFlow;
 
 /// What is shown while an answer is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +17,8 @@ pub enum Show {
     Stream,
     /// Progress only: the caller prints the answer.
     Progress,
+    /// Nothing: the caller has a progress bar of its own.
+    Nothing,
 }
 
 /// Asks `prompt` and returns the answer. Ctrl-C ends reading with an error of kind `Cancelled`,
@@ -35,9 +35,11 @@ pub fn ask(
     let flag = session.cancel_flag();
     let result = interrupt.during(flag, || {
         session.generate(prompt, options, &mut |event| {
-            progress.show(&event);
+            if show != Show::Nothing {
+                progress.show(&event);
+            }
             if let (Event::Text(piece), Show::Stream) = (event, show) {
-                output = print(piece);
+                output = out!("{piece}");
             }
             match output {
                 Ok(()) => ControlFlow::Continue(()),
@@ -46,18 +48,12 @@ pub fn ask(
         })
     });
     progress.clear();
-    output.map_err(|e| Error::io("standard output", "write to", e))?;
+    output?;
     let answer = result?;
     if show == Show::Stream && !answer.text.ends_with('\n') {
-        print("\n").map_err(|e| Error::io("standard output", "write to", e))?;
+        outln!("")?;
     }
     Ok(answer)
-}
-
-fn print(text: &str) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    out.flush()
 }
 
 /// One line about what an answer took.
@@ -133,7 +129,7 @@ pub fn incomplete(answer: &Answer, session: &Session) -> Option<Error> {
                 session.n_ctx()
             ),
         )),
-        Finish::Cancelled => Some(Error::new(ErrorKind::Cancelled, "interrupted")),
+        Finish::Cancelled => Some(Error::new(ErrorKind::Cancelled, "the answer is incomplete")),
         _ => None,
     }
 }

@@ -6,19 +6,18 @@
 mod ask;
 mod bench;
 mod chat;
+mod conversation;
 mod describe;
 mod inspect;
-mod interrupt;
 mod memory;
 mod options;
+mod pictures;
 mod progress;
-mod table;
+mod repl;
 mod tokenize;
-mod units;
 
 use clap::{Parser, Subcommand};
-use interrupt::Interrupt;
-use pixtral::ErrorKind;
+use pixtral_terminal::{Interrupt, exit};
 use std::process::ExitCode;
 
 /// Ask Pixtral-12B about pictures, on this machine, offline.
@@ -48,15 +47,5 @@ fn main() -> ExitCode {
         Command::Tokenize(args) => tokenize::run(args),
         Command::Bench(args) => bench::run(args),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) if error.kind() == ErrorKind::Cancelled => {
-            eprintln!("interrupted");
-            ExitCode::from(130)
-        }
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    exit(result)
 }

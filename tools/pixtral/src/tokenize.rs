@@ -1,10 +1,13 @@
 //! `pixtral tokenize`: text to token ids and back.
 
-use crate::table::Table;
 use clap::Args;
 use pixtral::{
-    Error, ErrorKind, Result, config::Config, gguf::File, tokenizer::{TokenId, Tokenizer},
+    Error, ErrorKind, Result,
+    config::Config,
+    gguf::File,
+    tokenizer::{TokenId, Tokenizer},
 };
+use pixtral_terminal::{Table, out, outln};
 use serde_json::json;
 use std::{
     io::{self, Read},
@@ -67,7 +70,10 @@ fn read_stdin() -> Result<String> {
     String::from_utf8(bytes).map_err(|e| {
         Error::new(
             ErrorKind::InvalidUtf8,
-            format!("the text is not UTF-8 from byte {} on", e.utf8_error().valid_up_to()),
+            format!(
+                "the text is not UTF-8 from byte {} on",
+                e.utf8_error().valid_up_to()
+            ),
         )
     })
 }
@@ -75,21 +81,21 @@ fn read_stdin() -> Result<String> {
 fn encode(args: &TokenizeArgs, tokenizer: &Tokenizer, text: &str) -> Result<()> {
     let ids = tokenizer.encode(text);
     if args.count {
-        println!("{}", ids.len());
-        return Ok(());
+        return outln!("{}", ids.len());
     }
     let pieces: Vec<String> = ids.iter().map(|&id| piece(tokenizer, id)).collect();
     if args.json {
-        println!("{}", json!({"count": ids.len(), "ids": ids, "pieces": pieces}));
-        return Ok(());
+        return outln!(
+            "{}",
+            json!({"count": ids.len(), "ids": ids, "pieces": pieces})
+        );
     }
     let mut table = Table::new(&[">id", "piece"]);
     for (id, piece) in ids.iter().zip(pieces) {
         table.row(vec![id.to_string(), format!("{piece:?}")]);
     }
-    print!("{table}");
-    println!("{} tokens", ids.len());
-    Ok(())
+    out!("{table}")?;
+    outln!("{} tokens", ids.len())
 }
 
 /// A token's own bytes as text, broken characters as U+FFFD.
@@ -105,14 +111,16 @@ fn decode(args: &TokenizeArgs, tokenizer: &Tokenizer, text: &str) -> Result<()> 
             Ok(id) if id < tokenizer.vocab_size() => Ok(id),
             _ => Err(Error::new(
                 ErrorKind::InvalidArgument,
-                format!("{word:?} is not a token id from 0 to {}", tokenizer.vocab_size() - 1),
+                format!(
+                    "{word:?} is not a token id from 0 to {}",
+                    tokenizer.vocab_size() - 1
+                ),
             )),
         })
         .collect::<Result<Vec<_>>>()?;
     let text = tokenizer.decode_with_special(&ids);
     match args.json {
-        true => println!("{}", json!({"count": ids.len(), "ids": ids, "text": text})),
-        false => println!("{text}"),
+        true => outln!("{}", json!({"count": ids.len(), "ids": ids, "text": text})),
+        false => outln!("{text}"),
     }
-    Ok(())
 }

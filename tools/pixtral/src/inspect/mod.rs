@@ -7,8 +7,8 @@ mod text;
 use clap::Args;
 use contents::Contents;
 use pixtral::{Result, ggml::CancelFlag, gguf::File};
-use pixtral_terminal::{Interrupt, out, outln, progress::bytes_bar};
-use std::{ops::ControlFlow, path::PathBuf};
+use pixtral_terminal::{Interrupt, out, outln, progress::ByteProgress};
+use std::path::PathBuf;
 
 /// Show what a model file holds
 #[derive(Args, Debug)]
@@ -40,18 +40,12 @@ pub fn run(args: &InspectArgs, interrupt: &Interrupt) -> Result<()> {
 }
 
 fn verify(file: &File, interrupt: &Interrupt) -> Result<()> {
-    let bar = bytes_bar("verifying", 0);
+    let mut bar = ByteProgress::default();
     let flag = CancelFlag::default();
-    let result = interrupt.during(flag.clone(), || {
+    interrupt.during(flag.clone(), || {
         file.verify(|done, total| {
-            bar.set_length(total);
-            bar.set_position(done);
-            match flag.is_cancelled() {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
-            }
+            bar.at(done, total, "verifying");
+            flag.flow()
         })
-    });
-    bar.finish_and_clear();
-    result
+    })
 }
