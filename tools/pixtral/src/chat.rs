@@ -3,12 +3,13 @@
 use crate::{
     ask::{self, Show},
     conversation::Conversation,
+    demo_model,
     options::{DecoderArgs, GenerateArgs},
     pictures::{self, PictureArgs},
     repl::{Input, Repl, Turn},
 };
 use clap::Args;
-use pixtral::{ErrorKind, Result, chat::Part, preprocess::Preprocessor, runtime::Model};
+use pixtral::{ErrorKind, Result, chat::Part, preprocess::Preprocessor};
 use pixtral_terminal::{Interrupt, noteln, outln};
 use std::path::{Path, PathBuf};
 
@@ -26,8 +27,8 @@ Examples:
   pixtral chat pixtral-12b-q4_k.gguf --image plan.png --system 'Answer in one sentence.'
   printf '/image a.png\\nWhat is this?\\n' | pixtral chat pixtral-12b-q4_k.gguf --json")]
 pub struct ChatArgs {
-    /// Model file (GGUF, as pixtral-quantize writes it)
-    model: PathBuf,
+    /// Model file (GGUF, as pixtral-quantize writes it) [default: the demonstration model]
+    model: Option<PathBuf>,
     /// Picture for the first message; may be given several times
     #[arg(short, long = "image", value_name = "PATH")]
     images: Vec<PathBuf>,
@@ -56,7 +57,7 @@ struct Chat<'a> {
 
 /// Runs the command.
 pub fn run(args: &ChatArgs, interrupt: &Interrupt) -> Result<()> {
-    let model = Model::open(&args.model)?;
+    let model = demo_model::open_or_demo(args.model.as_deref(), interrupt)?;
     let mut chat = Chat {
         args,
         interrupt,

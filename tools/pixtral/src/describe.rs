@@ -3,27 +3,31 @@
 use crate::{
     ask::{self, Show},
     conversation::Conversation,
+    demo_model,
     options::{DecoderArgs, GenerateArgs},
     pictures::{self, PictureArgs},
 };
 use clap::Args;
-use pixtral::{Result, chat::Part, runtime::Model};
+use pixtral::{Result, chat::Part};
 use pixtral_terminal::{Interrupt, noteln, outln};
 use std::path::PathBuf;
 
 /// Ask one question about pictures
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:
+#[command(
+    override_usage = "pixtral describe [OPTIONS] [MODEL] <IMAGE>...",
+    after_help = "Examples:
+  pixtral describe drawing.png
   pixtral describe pixtral-12b-q4_k.gguf photo.jpg
   pixtral describe pixtral-12b-q4_k.gguf receipt.png --prompt 'What is the total?'
   pixtral describe pixtral-12b-q4_k.gguf before.png after.png --prompt 'What changed?'
-  curl -s https://example.org/chart.png | pixtral describe pixtral-12b-q4_k.gguf - --json")]
+  curl -s https://example.org/chart.png | pixtral describe pixtral-12b-q4_k.gguf - --json"
+)]
 pub struct DescribeArgs {
-    /// Model file (GGUF, as pixtral-quantize writes it)
-    model: PathBuf,
-    /// Pictures (PNG, JPEG, WebP, GIF, BMP or TIFF), `-` for standard input
-    #[arg(required = true, value_name = "IMAGE")]
-    images: Vec<PathBuf>,
+    /// Model file (GGUF, as pixtral-quantize writes it; the demonstration model if absent), then
+    /// pictures (PNG, JPEG, WebP, GIF, BMP or TIFF), `-` for standard input
+    #[arg(required = true, value_names = ["MODEL", "IMAGE"])]
+    files: Vec<PathBuf>,
     /// What to ask
     #[arg(
         short,
@@ -48,10 +52,14 @@ pub struct DescribeArgs {
 
 /// Runs the command.
 pub fn run(args: &DescribeArgs, interrupt: &Interrupt) -> Result<()> {
-    let model = Model::open(&args.model)?;
+    let (model, images) = pictures::split_model(&args.files);
+    if images.is_empty() {
+        let missing = format!("there is no IMAGE after {}", args.files[0].display());
+        crate::usage_error("describe", &missing);
+    }
+    let model = demo_model::open_or_demo(model, interrupt)?;
     let preprocessor = args.pictures.preprocessor(&model.config().vision);
-    let mut parts = args
-        .images
+    let mut parts = images
         .iter()
         .map(|path| pictures::load(&preprocessor, path))
         .collect::<Result<Vec<Part>>>()?;

@@ -7,16 +7,20 @@ mod ask;
 mod bench;
 mod chat;
 mod conversation;
+mod demo;
+mod demo_model;
 mod describe;
+mod eval;
 mod inspect;
 mod memory;
 mod options;
 mod pictures;
 mod progress;
 mod repl;
+mod show;
 mod tokenize;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 use pixtral_terminal::{Interrupt, exit};
 use std::process::ExitCode;
 
@@ -30,22 +34,40 @@ struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    Demo(demo::DemoArgs),
     Describe(describe::DescribeArgs),
     Chat(chat::ChatArgs),
     Inspect(inspect::InspectArgs),
     Tokenize(tokenize::TokenizeArgs),
     Bench(bench::BenchArgs),
+    Eval(eval::EvalArgs),
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let interrupt = Interrupt::install();
     let result = match &cli.command {
+        Command::Demo(args) => demo::run(args, &interrupt),
         Command::Describe(args) => describe::run(args, &interrupt),
         Command::Chat(args) => chat::run(args, &interrupt),
         Command::Inspect(args) => inspect::run(args, &interrupt),
         Command::Tokenize(args) => tokenize::run(args),
         Command::Bench(args) => bench::run(args),
+        Command::Eval(args) => eval::run(args, &interrupt),
     };
     exit(result)
+}
+
+/// Ends the program as clap does for a usage error of `command`.
+fn usage_error(command: &str, message: &str) -> ! {
+    let mut cli = Cli::command();
+    cli.build();
+    match cli.find_subcommand_mut(command) {
+        Some(command) => command
+            .error(ErrorKind::MissingRequiredArgument, message)
+            .exit(),
+        None => cli
+            .error(ErrorKind::MissingRequiredArgument, message)
+            .exit(),
+    }
 }

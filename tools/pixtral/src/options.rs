@@ -58,19 +58,39 @@ pub struct GenerateArgs {
     #[arg(short = 'n', long, value_name = "N", default_value_t = 1024)]
     max_tokens: u32,
     /// 0 takes the most likely token each time; more is more varied
-    #[arg(long, value_name = "T", default_value_t = 0.0, allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "T",
+        default_value_t = 0.0,
+        allow_negative_numbers = true
+    )]
     temperature: f32,
     /// Keep only the K most likely tokens; 0 keeps all
     #[arg(long, value_name = "K", default_value_t = 0)]
     top_k: u32,
     /// Keep the most likely tokens whose probabilities add up to P
-    #[arg(long, value_name = "P", default_value_t = 1.0, allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "P",
+        default_value_t = 1.0,
+        allow_negative_numbers = true
+    )]
     top_p: f32,
     /// Keep tokens at least P times as likely as the most likely one
-    #[arg(long, value_name = "P", default_value_t = 0.0, allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "P",
+        default_value_t = 0.0,
+        allow_negative_numbers = true
+    )]
     min_p: f32,
     /// Make tokens that came recently less likely; 1 is off
-    #[arg(long, value_name = "X", default_value_t = 1.0, allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "X",
+        default_value_t = 1.0,
+        allow_negative_numbers = true
+    )]
     repeat_penalty: f32,
     /// Start of the random sequence [default: from the clock]
     #[arg(long, value_name = "N")]

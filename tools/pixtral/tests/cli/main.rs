@@ -4,7 +4,9 @@
 
 mod bad_input;
 mod chat;
+mod demo;
 mod describe;
+mod eval;
 mod interrupt;
 mod looking;
 mod output;
