@@ -13,4 +13,3 @@ pub use decoder::{Decoder, DecoderOptions, ImageRow, Outputs, Run};
 pub use encoder::{ImageEmbedding, VisionEncoder};
 pub use kv_cache::KvType;
 pub use model::Model;
-pub use threads::default_threads;

@@ -19,7 +19,7 @@ pub use sampler::{Sampler, SamplingOptions};
 use crate::{
     Result,
     ggml::CancelFlag,
-    runtime::{Decoder, DecoderOptions, KvType, Model, default_threads},
+    runtime::{Decoder, DecoderOptions, KvType, Model},
 };
 use history::Slot;
 use image_cache::ImageCache;
@@ -41,8 +41,8 @@ pub struct SessionOptions {
     pub n_ubatch: usize,
     /// Storage type of keys and values.
     pub kv_type: KvType,
-    /// Threads to compute with.
-    pub n_threads: usize,
+    /// Threads to compute with; `None` takes [what suits the model](Model::default_threads).
+    pub n_threads: Option<usize>,
     /// Most bytes of picture embeddings kept for asking about the same picture again.
     pub image_cache_bytes: usize,
 }
@@ -53,7 +53,7 @@ impl Default for SessionOptions {
             n_ctx: None,
             n_ubatch: DEFAULT_UBATCH,
             kv_type: KvType::default(),
-            n_threads: default_threads(),
+            n_threads: None,
             image_cache_bytes: 256 << 20,
         }
     }
@@ -64,6 +64,7 @@ impl Default for SessionOptions {
 pub struct Session {
     model: Arc<Model>,
     options: SessionOptions,
+    n_threads: usize,
     decoder: Decoder,
     /// What each cell of the decoder's cache holds.
     history: Vec<Slot>,
@@ -79,13 +80,14 @@ impl Session {
     /// Errors if the options make no sense for the model or memory for the context is lacking.
     pub fn new(model: Arc<Model>, options: SessionOptions) -> Result<Self> {
         let longest = model.config().text.context_length as usize;
+        let n_threads = options.n_threads.unwrap_or_else(|| model.default_threads());
         let cancel = CancelFlag::default();
         let decoder = Decoder::new(
             model.clone(),
             &DecoderOptions {
                 n_ctx: options.n_ctx.unwrap_or(DEFAULT_CONTEXT.min(longest)),
                 kv_type: options.kv_type,
-                n_threads: options.n_threads,
+                n_threads,
             },
             cancel.clone(),
         )?;
@@ -95,6 +97,7 @@ impl Session {
             logits: Vec::new(),
             model,
             options,
+            n_threads,
             decoder,
             cancel,
         })

@@ -176,11 +176,8 @@ impl Session {
             return Ok(found);
         }
         // Made when needed and dropped after: its working memory is large.
-        let mut encoder = VisionEncoder::new(
-            self.model.clone(),
-            self.options.n_threads,
-            self.cancel.clone(),
-        )?;
+        let mut encoder =
+            VisionEncoder::new(self.model.clone(), self.n_threads, self.cancel.clone())?;
         let n_images = missing.len();
         for (image, id) in missing.into_iter().enumerate() {
             let at = image_ids.iter().position(|&known| known == id);

@@ -77,7 +77,7 @@ pub fn session(model: &Arc<Model>, n_ubatch: usize, kv_type: KvType) -> Session 
     let options = SessionOptions {
         n_ubatch,
         kv_type,
-        n_threads: N_THREADS,
+        n_threads: Some(N_THREADS),
         n_ctx: Some(1024),
         ..Default::default()
     };

@@ -2,14 +2,14 @@
 
 use clap::Args;
 use pixtral::{
-    runtime::{KvType, default_threads},
+    runtime::{KvType, Model},
     session::{DEFAULT_UBATCH, GenerateOptions, SamplingOptions, SessionOptions},
 };
 
 /// How the decoder is set up.
 #[derive(Args, Debug)]
 pub struct DecoderArgs {
-    /// Threads to compute with [default: the machine's physical cores]
+    /// Threads to compute with [default: the physical cores; fewer for small models]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     threads: Option<u32>,
     /// Longest conversation in tokens [default: 8192]
@@ -24,8 +24,9 @@ pub struct DecoderArgs {
 }
 
 impl DecoderArgs {
-    pub fn n_threads(&self) -> usize {
-        self.threads.map_or_else(default_threads, |n| n as usize)
+    pub fn n_threads(&self, model: &Model) -> usize {
+        self.threads
+            .map_or_else(|| model.default_threads(), |n| n as usize)
     }
 
     pub fn n_ctx(&self) -> Option<usize> {
@@ -45,7 +46,7 @@ impl DecoderArgs {
             n_ctx: self.n_ctx(),
             n_ubatch: self.n_ubatch(),
             kv_type: self.kv_type,
-            n_threads: self.n_threads(),
+            n_threads: self.threads.map(|n| n as usize),
             ..SessionOptions::default()
         }
     }

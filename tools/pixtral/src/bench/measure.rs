@@ -4,7 +4,6 @@
 use super::{BenchArgs, timing::Timing};
 use pixtral::{
     Result,
-    config::{Group, inventory},
     ggml::CancelFlag,
     preprocess::{PreparedImage, PreprocessOptions, Preprocessor},
     runtime::{Decoder, DecoderOptions, Model, Outputs, Run, VisionEncoder},
@@ -25,7 +24,7 @@ pub fn picture(model: &Model, width: u32, height: u32) -> Result<PreparedImage> 
 pub fn time_encode(args: &BenchArgs, model: &Arc<Model>, image: &PreparedImage) -> Result<Timing> {
     let mut encoder = VisionEncoder::new(
         model.clone(),
-        args.decoder.n_threads(),
+        args.decoder.n_threads(model),
         CancelFlag::default(),
     )?;
     Timing::measure(args.repetitions, || {
@@ -39,7 +38,7 @@ pub fn time_decoder(args: &BenchArgs, model: &Arc<Model>) -> Result<(Timing, Tim
     let options = DecoderOptions {
         n_ctx: args.decoder.n_ctx().unwrap_or(n_prompt + n_generate),
         kv_type: args.decoder.kv_type(),
-        n_threads: args.decoder.n_threads(),
+        n_threads: args.decoder.n_threads(model),
     };
     let n_ubatch = args.decoder.n_ubatch();
     let mut decoder = Decoder::new(model.clone(), &options, CancelFlag::default())?;
@@ -83,19 +82,9 @@ pub fn time_decoder(args: &BenchArgs, model: &Arc<Model>) -> Result<(Timing, Tim
     Ok((prefill, decode))
 }
 
-/// Bytes that generating one token reads: the decoder's matrices, one embedding row, and the keys
-/// and values of the tokens before it.
-pub fn bytes_per_token(args: &BenchArgs, model: &Model) -> Result<u64> {
+/// Bytes that generating one token reads: weights, and the keys and values of the tokens before it.
+pub fn bytes_per_token(args: &BenchArgs, model: &Model) -> u64 {
     let text = &model.config().text;
-    let mut weights = 0;
-    for spec in inventory(model.config()) {
-        let info = model.file().tensor(&spec.name)?;
-        weights += match spec.group {
-            Group::Vision => 0,
-            Group::Embedding => info.n_bytes / u64::from(text.vocab_size),
-            Group::Block(_) | Group::Output => info.n_bytes,
-        };
-    }
     let before = u64::from(args.prompt) + u64::from(args.generate) / 2;
-    Ok(weights + before * args.decoder.kv_type().bytes_per_token(text))
+    model.bytes_per_token() + before * args.decoder.kv_type().bytes_per_token(text)
 }

@@ -66,11 +66,12 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     let report = Report {
         args,
         cpu_variant,
+        n_threads: args.decoder.n_threads(&model),
         load,
         encodes,
         prefill,
         decode,
-        bytes_per_token: measure::bytes_per_token(args, &model)?,
+        bytes_per_token: measure::bytes_per_token(args, &model),
         memory: Memory::now(),
     };
     match args.json {

@@ -12,6 +12,8 @@ pub struct Report<'a> {
     pub args: &'a BenchArgs,
     /// The CPU kernels in use.
     pub cpu_variant: &'static str,
+    /// Threads that computed.
+    pub n_threads: usize,
     /// Opening the model file.
     pub load: Duration,
     /// The vision tower, per size of picture.
@@ -64,7 +66,7 @@ impl Report<'_> {
         json!({
             "model": self.args.model,
             "cpu_variant": self.cpu_variant,
-            "threads": self.args.decoder.n_threads(),
+            "threads": self.n_threads,
             "load_s": self.load.as_secs_f64(),
             "encode": encode,
             "prefill": {
@@ -123,11 +125,10 @@ impl Report<'_> {
 impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let model = self.args.model.display();
-        let n_threads = self.args.decoder.n_threads();
         writeln!(
             f,
-            "{model} on {n_threads} threads, {} kernels",
-            self.cpu_variant
+            "{model} on {} threads, {} kernels",
+            self.n_threads, self.cpu_variant
         )?;
         write!(f, "{}", self.table())?;
         writeln!(

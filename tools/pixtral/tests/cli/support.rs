@@ -2,7 +2,7 @@
 
 use pixtral::{
     checkpoint::Checkpoint,
-    quantize::{QuantizeOptions, Recipe, quantize},
+    quantize::{Event, QuantizeOptions, Recipe, quantize},
 };
 use std::{
     io::Write,
@@ -13,20 +13,29 @@ use std::{
 };
 
 /// The golden checkpoint as a q8_0 file.
-pub static MODEL: LazyLock<PathBuf> = LazyLock::new(|| {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("golden-q8_0.gguf");
-    let checkpoint = Checkpoint::open(&golden("checkpoint/mistral")).unwrap();
-    let recipe: Recipe = "q8_0".parse().unwrap();
+pub static MODEL: LazyLock<PathBuf> =
+    LazyLock::new(|| convert(&golden("checkpoint/mistral"), "q8_0", "golden"));
+
+/// The checkpoint in `folder` converted by the recipe `recipe`, as a file called after both.
+pub fn convert(folder: &Path, recipe: &str, name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{recipe}.gguf"));
+    let checkpoint = Checkpoint::open(folder).unwrap();
+    let recipe: Recipe = recipe.parse().unwrap();
     let options = QuantizeOptions {
         overwrite: true,
         ..QuantizeOptions::default()
     };
-    quantize(&checkpoint, &path, &recipe, &options, &mut |_| {
-        ControlFlow::Continue(())
-    })
-    .unwrap();
+    let mut silent = |_: &Event| ControlFlow::Continue(());
+    quantize(&checkpoint, &path, &recipe, &options, &mut silent).unwrap();
     path
-});
+}
+
+/// A file that is bundled with the program.
+pub fn bundled(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("demo")
+        .join(name)
+}
 
 /// A file of the golden set.
 pub fn golden(name: &str) -> PathBuf {

@@ -1,0 +1,6 @@
+//! The trained demonstration model, judged by its answers: several pictures, several turns, a cached
+//! beginning against a fresh one, batches of any size, quantised weights and caches.
+
+mod answers;
+mod same;
+mod support;
