@@ -76,7 +76,14 @@ fn held_out_questions_are_answered_right_also_by_the_quantised_model() {
     for recipe in ["f32", "q4_k"] {
         let model = convert(&bundled(""), recipe, "demonstration");
         let questions = text(&bundled("eval/demo.jsonl"));
-        let report = json(&run(&["eval", &text(&model), &questions, "--threads", "1", "--json"]));
+        let report = json(&run(&[
+            "eval",
+            &text(&model),
+            &questions,
+            "--threads",
+            "1",
+            "--json",
+        ]));
         let accuracy = report["accuracy"].as_f64().unwrap();
         assert!(accuracy > 0.97, "{recipe}: {report}");
         assert_eq!(report["skipped"], 0);
