@@ -6,12 +6,12 @@
 //! otherwise than libjpeg: a file without its end is refused, and the colour space is chosen by
 //! libjpeg's rules.
 
-use super::{Decoded, Rgb8Image, damaged};
+use super::{Decoded, Rgb8Image, damaged, orientation};
 use crate::{
     Error, ErrorKind, Result,
     preprocess::{flatten, limits::DecodeLimits},
 };
-use image::{ColorType, metadata::Orientation};
+use image::ColorType;
 use jpeg_decoder::{ColorTransform, Decoder, PixelFormat};
 
 const END_OF_IMAGE: u8 = 0xd9;
@@ -46,10 +46,7 @@ pub(super) fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<Decoded> {
         PixelFormat::CMYK32 => flatten::cmyk_to_rgb(&pixels),
         PixelFormat::L16 => return Err(unusable("has samples of more than 8 bits")),
     };
-    let orientation = decoder
-        .exif_data()
-        .and_then(Orientation::from_exif_chunk)
-        .unwrap_or(Orientation::NoTransforms);
+    let orientation = orientation(decoder.exif_data());
     Ok(Decoded {
         image: Rgb8Image {
             width,

@@ -89,6 +89,12 @@ fn read(
     })
 }
 
+/// What the EXIF block of a picture says of its orientation.
+fn orientation(exif: Option<&[u8]>) -> Orientation {
+    exif.and_then(Orientation::from_exif_chunk)
+        .unwrap_or(Orientation::NoTransforms)
+}
+
 fn turn(image: Rgb8Image, orientation: Orientation) -> Result<Rgb8Image> {
     if orientation == Orientation::NoTransforms {
         return Ok(image);

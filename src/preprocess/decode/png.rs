@@ -3,7 +3,7 @@
 //! A transparent colour (`tRNS`) counts for grey and palettes and is ignored for RGB. Pillow
 //! compares it with the grey value after that was brought to 8 bits, so it is done here too.
 
-use super::{Decoded, Rgb8Image, damaged};
+use super::{Decoded, Rgb8Image, damaged, orientation};
 use crate::{
     Error, Result,
     preprocess::{
@@ -12,7 +12,7 @@ use crate::{
         palette::colours,
     },
 };
-use image::{ColorType, metadata::Orientation};
+use image::ColorType;
 use png::{BitDepth, ColorType as PngColor, Decoder, DecodingError, Info, Limits, Transformations};
 use std::io::Cursor;
 
@@ -33,11 +33,7 @@ pub(super) fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<Decoded> {
     let mut pixels = vec![0; limits.check_memory(n_bytes as u64)?];
     reader.next_frame(&mut pixels).map_err(failed)?;
     let info = reader.info();
-    let orientation = info
-        .exif_metadata
-        .as_deref()
-        .and_then(Orientation::from_exif_chunk)
-        .unwrap_or(Orientation::NoTransforms);
+    let orientation = orientation(info.exif_metadata.as_deref());
     Ok(Decoded {
         image: Rgb8Image {
             width,

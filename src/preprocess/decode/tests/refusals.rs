@@ -2,6 +2,16 @@
 
 use super::*;
 
+/// Every format that is read.
+const ALL_FORMATS: [ImageFormat; 6] = [
+    ImageFormat::Png,
+    ImageFormat::Jpeg,
+    ImageFormat::WebP,
+    ImageFormat::Gif,
+    ImageFormat::Bmp,
+    ImageFormat::Tiff,
+];
+
 #[test]
 fn text_and_unknown_formats_are_refused_with_the_supported_ones() {
     for bytes in [
@@ -25,14 +35,7 @@ fn truncated_pictures_are_refused_in_every_format() {
         .map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8)
         .collect();
     let image = DynamicImage::from(RgbImage::from_raw(64, 64, noise).unwrap());
-    for format in [
-        ImageFormat::Png,
-        ImageFormat::Jpeg,
-        ImageFormat::WebP,
-        ImageFormat::Gif,
-        ImageFormat::Bmp,
-        ImageFormat::Tiff,
-    ] {
+    for format in ALL_FORMATS {
         let bytes = encoded(&image, format);
         decoded(&bytes);
         for part in [bytes.len() / 2, bytes.len() / 10, 14] {
@@ -48,14 +51,7 @@ fn truncated_pictures_are_refused_in_every_format() {
 #[test]
 fn any_damage_is_an_error_or_a_picture_but_never_a_panic() {
     let (image, _) = some_rgb();
-    for format in [
-        ImageFormat::Png,
-        ImageFormat::Jpeg,
-        ImageFormat::WebP,
-        ImageFormat::Gif,
-        ImageFormat::Bmp,
-        ImageFormat::Tiff,
-    ] {
+    for format in ALL_FORMATS {
         let bytes = encoded(&image, format);
         for at in 0..bytes.len() {
             for value in [0, 0x7f, 0xff] {
