@@ -16,17 +16,25 @@ use std::{
     sync::{Arc, Weak},
 };
 
-/// Runs graphs. One graph at a time is placed in its memory; placing another releases the first.
+/// Runs graphs. It has places, each with working memory of its own for one graph at a time; placing
+/// another graph there releases the first.
 pub struct Scheduler {
-    ptr: NonNull<sys::ggml_backend_sched>,
-    /// Dropped after the scheduler, which is freed by hand first.
+    /// Freed before the backend, by the order of the fields.
+    places: Vec<Place>,
+    max_nodes: usize,
     backend: Backend,
+}
+
+/// Working memory for one graph.
+struct Place {
+    ptr: NonNull<sys::ggml_backend_sched>,
     /// The arena of the graph that is placed now, to refuse reads of any other's tensors.
     placed: Weak<Arena>,
 }
 
-// SAFETY: the scheduler and its backends are used through `&mut self` by one thread at a time.
-unsafe impl Send for Scheduler {}
+// SAFETY: the places and their backend are used through `&mut self` of the scheduler by one thread
+// at a time.
+unsafe impl Send for Place {}
 
 /// Is told, while a graph runs, of each named tensor that it asked for, in order. Breaking stops
 /// the graph.
@@ -38,30 +46,12 @@ pub struct Observer<'a> {
 }
 
 impl Scheduler {
-    /// A scheduler over `backend` for graphs of at most `max_nodes` nodes.
+    /// A scheduler over `backend` for graphs of at most `max_nodes` nodes, with one place.
     pub fn new(backend: Backend, max_nodes: usize) -> Result<Self> {
-        let mut list = [backend.as_ptr()];
-        // SAFETY: the list is copied; a null list of buffer types means each backend's default.
-        let ptr = unsafe {
-            sys::ggml_backend_sched_new(
-                list.as_mut_ptr(),
-                std::ptr::null_mut(),
-                list.len() as i32,
-                max_nodes,
-                false,
-                true,
-            )
-        };
-        let ptr = NonNull::new(ptr).ok_or_else(|| {
-            Error::new(
-                ErrorKind::Backend,
-                log::explain("cannot create a scheduler"),
-            )
-        })?;
         Ok(Self {
-            ptr,
+            places: vec![Place::new(&backend, max_nodes)?],
+            max_nodes,
             backend,
-            placed: Weak::new(),
         })
     }
 
@@ -70,26 +60,19 @@ impl Scheduler {
         &self.backend
     }
 
-    /// Places `graph` in memory, releasing the graph placed before. Its inputs can then be
-    /// written, and it can be run any number of times.
+    /// Places `graph` in the memory of place 0, releasing the graph placed there before. Its
+    /// inputs can then be written, and it can be run any number of times.
     pub fn place(&mut self, graph: &Graph) -> Result<()> {
-        self.placed = Weak::new();
-        // SAFETY: scheduler and graph are alive; reset forgets the previous graph's tensors,
-        // which `placed` has just made unreachable.
-        let placed = unsafe {
-            sys::ggml_backend_sched_reset(self.ptr.as_ptr());
-            sys::ggml_backend_sched_alloc_graph(self.ptr.as_ptr(), graph.as_ptr())
-        };
-        if !placed {
-            return Err(Error::new(
-                ErrorKind::OutOfMemory,
-                log::explain(
-                    "cannot allocate memory for computing: use a smaller ubatch or context",
-                ),
-            ));
+        self.place_at(0, graph)
+    }
+
+    /// As [`place`](Self::place), in place `at`; places are made when they are first used.
+    pub fn place_at(&mut self, at: usize, graph: &Graph) -> Result<()> {
+        while self.places.len() <= at {
+            let place = Place::new(&self.backend, self.max_nodes)?;
+            self.places.push(place);
         }
-        self.placed = Arc::downgrade(graph.context().arena());
-        Ok(())
+        self.places[at].fill(graph)
     }
 
     /// Copies `data` into an input of `graph`, which must be placed.
@@ -115,17 +98,17 @@ impl Scheduler {
     /// Errors with `Cancelled` if the backend's cancel flag was set meanwhile; the graph's
     /// results are then undefined.
     pub fn run(&mut self, graph: &Graph, observer: Option<Observer>) -> Result<()> {
-        if !self.is_placed(graph) {
+        let Some(place) = self.place_of(graph) else {
             return Err(Error::new(
                 ErrorKind::Internal,
                 "a graph was run without being placed",
             ));
-        }
+        };
         let cancel = self.backend.cancel_flag().clone();
         cancel.check()?;
         let status = match observer {
-            None => self.compute(graph),
-            Some(observer) => self.compute_observed(graph, observer, cancel.clone()),
+            None => place.compute(graph),
+            Some(observer) => place.compute_observed(graph, observer, cancel.clone()),
         };
         // A backend that notices the flag between two nodes may still report success.
         cancel.check()?;
@@ -143,19 +126,92 @@ impl Scheduler {
         }
     }
 
-    /// Bytes of working memory that the largest graph so far needed.
+    /// Bytes of working memory that the places hold.
     pub fn working_bytes(&self) -> usize {
-        // SAFETY: scheduler and backend are alive and belong together.
-        unsafe { sys::ggml_backend_sched_get_buffer_size(self.ptr.as_ptr(), self.backend.as_ptr()) }
+        let backend = self.backend.as_ptr();
+        self.places
+            .iter()
+            // SAFETY: place and backend are alive and belong together.
+            .map(|place| unsafe {
+                sys::ggml_backend_sched_get_buffer_size(place.ptr.as_ptr(), backend)
+            })
+            .sum()
     }
 
-    fn compute(&mut self, graph: &Graph) -> sys::ggml_status {
-        // SAFETY: the graph is placed by this scheduler.
+    fn place_of(&self, graph: &Graph) -> Option<&Place> {
+        self.places.iter().find(|place| place.holds(graph))
+    }
+
+    fn check(&self, graph: &Graph, tensor: &Tensor) -> Result<()> {
+        if self.place_of(graph).is_none() || !graph.owns(tensor) {
+            return Err(Error::new(
+                ErrorKind::Internal,
+                format!("tensor {} is not part of a placed graph", tensor.name()),
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Place {
+    fn new(backend: &Backend, max_nodes: usize) -> Result<Self> {
+        let mut list = [backend.as_ptr()];
+        // SAFETY: the list is copied; a null list of buffer types means each backend's default.
+        let ptr = unsafe {
+            sys::ggml_backend_sched_new(
+                list.as_mut_ptr(),
+                std::ptr::null_mut(),
+                list.len() as i32,
+                max_nodes,
+                false,
+                true,
+            )
+        };
+        let ptr = NonNull::new(ptr).ok_or_else(|| {
+            Error::new(
+                ErrorKind::Backend,
+                log::explain("cannot create a scheduler"),
+            )
+        })?;
+        Ok(Self {
+            ptr,
+            placed: Weak::new(),
+        })
+    }
+
+    fn fill(&mut self, graph: &Graph) -> Result<()> {
+        self.placed = Weak::new();
+        // SAFETY: scheduler and graph are alive; reset forgets the previous graph's tensors,
+        // which `placed` has just made unreachable.
+        let placed = unsafe {
+            sys::ggml_backend_sched_reset(self.ptr.as_ptr());
+            sys::ggml_backend_sched_alloc_graph(self.ptr.as_ptr(), graph.as_ptr())
+        };
+        if !placed {
+            return Err(Error::new(
+                ErrorKind::OutOfMemory,
+                log::explain(
+                    "cannot allocate memory for computing: use a smaller ubatch or context",
+                ),
+            ));
+        }
+        self.placed = Arc::downgrade(graph.context().arena());
+        Ok(())
+    }
+
+    fn holds(&self, graph: &Graph) -> bool {
+        self.placed
+            .upgrade()
+            .is_some_and(|placed| Arc::ptr_eq(&placed, graph.context().arena()))
+    }
+
+    fn compute(&self, graph: &Graph) -> sys::ggml_status {
+        // SAFETY: the graph is placed here.
         unsafe { sys::ggml_backend_sched_graph_compute(self.ptr.as_ptr(), graph.as_ptr()) }
     }
 
     fn compute_observed(
-        &mut self,
+        &self,
         graph: &Graph,
         observer: Observer,
         cancel: CancelFlag,
@@ -180,27 +236,11 @@ impl Scheduler {
         }
         status
     }
-
-    fn is_placed(&self, graph: &Graph) -> bool {
-        self.placed
-            .upgrade()
-            .is_some_and(|placed| Arc::ptr_eq(&placed, graph.context().arena()))
-    }
-
-    fn check(&self, graph: &Graph, tensor: &Tensor) -> Result<()> {
-        if !self.is_placed(graph) || !graph.owns(tensor) {
-            return Err(Error::new(
-                ErrorKind::Internal,
-                format!("tensor {} is not part of the placed graph", tensor.name()),
-            ));
-        }
-        Ok(())
-    }
 }
 
-impl Drop for Scheduler {
+impl Drop for Place {
     fn drop(&mut self) {
-        // SAFETY: made by ggml_backend_sched_new, freed once, before its backends.
+        // SAFETY: made by ggml_backend_sched_new, freed once, before its backend.
         unsafe { sys::ggml_backend_sched_free(self.ptr.as_ptr()) }
     }
 }

@@ -253,6 +253,28 @@ fn tensors_of_a_graph_that_is_not_placed_are_refused() {
 }
 
 #[test]
+fn graphs_in_different_places_keep_their_results() {
+    let graphs = [two_steps(), two_steps()];
+    let mut s = scheduler();
+    for (at, (graph, input, _)) in graphs.iter().enumerate() {
+        s.place_at(at, graph).unwrap();
+        s.write(graph, input, &[at as f32 + 1.0; 4]).unwrap();
+        s.run(graph, None).unwrap();
+    }
+    let working_bytes = s.working_bytes();
+    for (at, (graph, _, result)) in graphs.iter().enumerate() {
+        let mut out = [0.0f32; 4];
+        s.read(graph, result, 0, &mut out).unwrap();
+        assert_eq!(out, [4.0 * (at as f32 + 1.0); 4]);
+    }
+    let (third, ..) = two_steps();
+    s.place_at(1, &third).unwrap();
+    assert_eq!(s.working_bytes(), working_bytes);
+    s.run(&graphs[0].0, None).unwrap();
+    assert!(s.run(&graphs[1].0, None).is_err());
+}
+
+#[test]
 fn wrong_types_lengths_and_borrowed_memory_are_refused() {
     let (graph, input, result) = two_steps();
     let mut s = scheduler();

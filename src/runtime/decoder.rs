@@ -3,6 +3,7 @@
 use super::{
     Model,
     kv_cache::{KvCache, KvType},
+    placed::PlacedGraphs,
 };
 use crate::{
     Error, ErrorKind, Result,
@@ -14,7 +15,10 @@ use crate::{
     tokenizer::TokenId,
 };
 use half::f16;
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// Attention looks at whole steps of this many cells, so that the graph of a single token can be
 /// used again for the next ones.
@@ -36,9 +40,10 @@ pub struct Decoder {
     model: Arc<Model>,
     scheduler: Scheduler,
     cache: KvCache,
-    /// The graph of the last run, used again if the next has the same shape.
-    placed: Option<DecoderGraph>,
+    /// Graphs of recent runs, used again by runs of the same shape.
+    placed: PlacedGraphs,
     mask: Vec<f16>,
+    run_time: Duration,
 }
 
 /// Tokens to append, with the rows of those that stand for image patches.
@@ -89,8 +94,9 @@ impl Decoder {
         Ok(Self {
             scheduler,
             cache,
-            placed: None,
+            placed: PlacedGraphs::default(),
             mask: Vec::new(),
+            run_time: Duration::ZERO,
             model,
         })
     }
@@ -120,45 +126,57 @@ impl Decoder {
         self.scheduler.working_bytes()
     }
 
+    /// What the last run took, the making of its graph not included: what the next run of the
+    /// same length will take.
+    pub fn run_time(&self) -> Duration {
+        self.run_time
+    }
+
     /// Appends `run` and puts the wanted rows of logits, `vocab_size` values each, into `logits`.
     ///
     /// All of the run is computed as one batch. Errors with `ContextFull` if it does not fit, and
     /// with `Cancelled` if the cancel flag was set meanwhile; the sequence is then as before.
     pub fn append(&mut self, run: &Run, outputs: Outputs, logits: &mut Vec<f32>) -> Result<()> {
-        self.compute(run, outputs, false)?;
-        let graph = self.placed.as_ref().expect("compute places a graph");
-        logits.clear();
-        if let Some(tensor) = &graph.logits {
-            logits.resize(tensor.n_elements(), 0.0);
-            self.scheduler.read(&graph.graph, tensor, 0, logits)?;
-        }
-        self.cache.advance(run.ids.len());
-        Ok(())
+        self.compute(run, outputs, false, |scheduler, graph| {
+            logits.clear();
+            if let Some(tensor) = &graph.logits {
+                logits.resize(tensor.n_elements(), 0.0);
+                scheduler.read(&graph.graph, tensor, 0, logits)?;
+            }
+            Ok(())
+        })
     }
 
     /// Appends `run` and returns every layer's output by name (`txt.0`, …), one row a token: for
     /// comparing with a reference.
     pub fn trace(&mut self, run: &Run) -> Result<Vec<(String, Vec<f32>)>> {
-        self.compute(run, Outputs::All, true)?;
-        let graph = self.placed.as_ref().expect("compute places a graph");
-        let taps = graph
-            .taps
-            .iter()
-            .map(|tap| {
-                let mut values = vec![0.0; tap.n_elements()];
-                self.scheduler.read(&graph.graph, tap, 0, &mut values)?;
-                Ok((tap.name(), values))
-            })
-            .collect();
-        self.cache.advance(run.ids.len());
-        taps
+        self.compute(run, Outputs::All, true, |scheduler, graph| {
+            graph
+                .taps
+                .iter()
+                .map(|tap| {
+                    let mut values = vec![0.0; tap.n_elements()];
+                    scheduler.read(&graph.graph, tap, 0, &mut values)?;
+                    Ok((tap.name(), values))
+                })
+                .collect()
+        })
     }
 
-    fn compute(&mut self, run: &Run, outputs: Outputs, keep_taps: bool) -> Result<()> {
+    /// Appends `run` and returns what `read` makes of its results.
+    fn compute<T>(
+        &mut self,
+        run: &Run,
+        outputs: Outputs,
+        keep_taps: bool,
+        read: impl FnOnce(&Scheduler, &DecoderGraph) -> Result<T>,
+    ) -> Result<T> {
         let n_tokens = run.ids.len();
         self.check(run)?;
-        let end = self.cache.len() + n_tokens;
-        let n_kv = end.next_multiple_of(KV_STEP).min(self.cache.n_ctx());
+        let start = self.cache.len();
+        let n_kv = (start + n_tokens)
+            .next_multiple_of(KV_STEP)
+            .min(self.cache.n_ctx());
         let shape = Shape {
             n_tokens,
             n_image_rows: run.image_rows.len(),
@@ -171,21 +189,23 @@ impl Decoder {
             keep_taps,
         };
         self.cache.make_readable(n_kv)?;
-        if self
-            .placed
-            .as_ref()
-            .is_none_or(|graph| graph.shape != shape)
-        {
-            self.placed = None;
-            let config = &self.model.config().text;
-            let weights = &self.model.weights().decoder;
-            let graph = DecoderGraph::build(config, weights, self.cache.layers(), shape)?;
-            self.scheduler.place(&graph.graph)?;
-            self.placed = Some(graph);
-        }
-        self.write_inputs(run)?;
-        let graph = self.placed.as_ref().expect("placed above");
-        self.scheduler.run(&graph.graph, None)
+        let config = &self.model.config().text;
+        let weights = &self.model.weights().decoder;
+        let layers = self.cache.layers();
+        let graph = self.placed.get(shape, &mut self.scheduler, || {
+            DecoderGraph::build(config, weights, layers, shape)
+        })?;
+        let began = Instant::now();
+        causal_mask(&mut self.mask, start, n_tokens, n_kv);
+        let s = &mut self.scheduler;
+        s.write(&graph.graph, &graph.mask, &self.mask)?;
+        s.write(&graph.graph, &graph.periods, &text_periods(config))?;
+        write_tokens(s, graph, run, start)?;
+        s.run(&graph.graph, None)?;
+        let results = read(s, graph)?;
+        self.run_time = began.elapsed();
+        self.cache.advance(n_tokens);
+        Ok(results)
     }
 
     fn check(&self, run: &Run) -> Result<()> {
@@ -227,44 +247,35 @@ impl Decoder {
         }
         Ok(())
     }
+}
 
-    fn write_inputs(&mut self, run: &Run) -> Result<()> {
-        let start = self.cache.len();
-        let n_tokens = run.ids.len();
-        let config = &self.model.config().text;
-        let graph = self
-            .placed
-            .as_ref()
-            .expect("placed before inputs are written");
-        let s = &mut self.scheduler;
-        if let Some(input) = &graph.tokens {
-            let ids: Vec<i32> = run.ids.iter().map(|&id| id as i32).collect();
-            s.write(&graph.graph, input, &ids)?;
-        }
-        if let Some(input) = &graph.image_rows {
-            let values: Vec<f32> = run
-                .image_rows
-                .iter()
-                .flat_map(|row| row.values)
-                .copied()
-                .collect();
-            s.write(&graph.graph, input, &values)?;
-        }
-        if let Some(input) = &graph.image_slots {
-            let slots: Vec<i64> = run.image_rows.iter().map(|row| row.slot as i64).collect();
-            s.write(&graph.graph, input, &slots)?;
-        }
-        if let Some(input) = &graph.output_rows {
-            s.write(&graph.graph, input, &[n_tokens as i32 - 1])?;
-        }
-        let positions: Vec<i32> = (start..start + n_tokens).map(|p| p as i32).collect();
-        let cells: Vec<i64> = (start..start + n_tokens).map(|p| p as i64).collect();
-        s.write(&graph.graph, &graph.positions, &positions)?;
-        s.write(&graph.graph, &graph.cells, &cells)?;
-        s.write(&graph.graph, &graph.periods, &text_periods(config))?;
-        causal_mask(&mut self.mask, start, n_tokens, graph.shape.n_kv);
-        s.write(&graph.graph, &graph.mask, &self.mask)
+/// Writes the inputs of `graph` that say what `run`, whose first token has position `start`, is.
+fn write_tokens(s: &mut Scheduler, graph: &DecoderGraph, run: &Run, start: usize) -> Result<()> {
+    let end = start + run.ids.len();
+    if let Some(input) = &graph.tokens {
+        let ids: Vec<i32> = run.ids.iter().map(|&id| id as i32).collect();
+        s.write(&graph.graph, input, &ids)?;
     }
+    if let Some(input) = &graph.image_rows {
+        let values: Vec<f32> = run
+            .image_rows
+            .iter()
+            .flat_map(|row| row.values)
+            .copied()
+            .collect();
+        s.write(&graph.graph, input, &values)?;
+    }
+    if let Some(input) = &graph.image_slots {
+        let slots: Vec<i64> = run.image_rows.iter().map(|row| row.slot as i64).collect();
+        s.write(&graph.graph, input, &slots)?;
+    }
+    if let Some(input) = &graph.output_rows {
+        s.write(&graph.graph, input, &[run.ids.len() as i32 - 1])?;
+    }
+    let positions: Vec<i32> = (start..end).map(|p| p as i32).collect();
+    let cells: Vec<i64> = (start..end).map(|p| p as i64).collect();
+    s.write(&graph.graph, &graph.positions, &positions)?;
+    s.write(&graph.graph, &graph.cells, &cells)
 }
 
 /// Fills `mask` with `n_tokens` rows of `n_kv` values: the token at position `start + i` sees the

@@ -7,6 +7,7 @@ mod decoder;
 mod encoder;
 mod kv_cache;
 mod model;
+mod placed;
 mod threads;
 
 pub use decoder::{Decoder, DecoderOptions, ImageRow, Outputs, Run};

@@ -1,6 +1,9 @@
 //! Generating an answer, token by token.
 
-use super::{Event, Reading, Sampler, SamplingOptions, Session, stop::StopMatcher};
+use super::{
+    Event, Reading, Sampler, SamplingOptions, Session, Speculation, append::Ahead, draft::Drafter,
+    stop::StopMatcher,
+};
 use crate::{
     ErrorKind, Result,
     chat::Prompt,
@@ -22,6 +25,8 @@ pub struct GenerateOptions {
     pub sampling: SamplingOptions,
     /// Go on when the model ends its answer (`</s>` is then skipped in the text): for measuring.
     pub ignore_eos: bool,
+    /// Whether tokens are drafted.
+    pub speculation: Speculation,
 }
 
 /// Why an answer ended.
@@ -51,6 +56,10 @@ pub struct Answer {
     pub finish: Finish,
     /// What reading the prompt took.
     pub reading: Reading,
+    /// Tokens that were computed as drafts.
+    pub drafted: usize,
+    /// How many of them became part of the answer.
+    pub accepted: usize,
     /// Time from the first generated token to the last.
     pub decode_time: Duration,
 }
@@ -70,11 +79,13 @@ impl Session {
         let mut sampler = Sampler::new(options.sampling.clone())?;
         let reading = self.read(prompt, events)?;
         let model = self.model.clone();
-        let eos = model.tokenizer().eos();
+        let eos = Some(model.tokenizer().eos()).filter(|_| !options.ignore_eos);
         let mut decoder = StreamDecoder::new(model.tokenizer());
         let mut stops = StopMatcher::new(&options.stop);
         let mut text = String::new();
         let mut ids = Vec::new();
+        let mut drafter = Drafter::new(options.speculation, &self.history, eos);
+        let mut ahead = Ahead::default();
         let mut show = |piece: String, session: &Session| -> Result<()> {
             text.push_str(&piece);
             match piece.is_empty() {
@@ -84,28 +95,34 @@ impl Session {
         };
         let started = Instant::now();
         let finish = loop {
-            if options.max_tokens.is_some_and(|max| ids.len() >= max) {
-                break Finish::MaxTokens;
+            let left = options.max_tokens.unwrap_or(usize::MAX) - ids.len();
+            if left == 0 {
+                break Ok(Finish::MaxTokens);
             }
-            let id = sampler.sample(&self.logits)?;
-            if id == eos && !options.ignore_eos {
-                break Finish::EndOfText;
-            }
+            let id = match sampler.sample(&self.logits) {
+                Ok(id) if Some(id) == eos => break Ok(Finish::EndOfText),
+                Ok(id) => id,
+                Err(e) => break Err(e),
+            };
             ids.push(id);
             let passed = stops.push(&decoder.push(id));
             let shown = show(passed.text, self);
             if passed.stopped {
-                break Finish::StopString;
+                break Ok(Finish::StopString);
             }
             if self.len() == self.n_ctx() {
-                break Finish::ContextFull;
+                break Ok(Finish::ContextFull);
             }
-            match shown.and_then(|()| self.append_token(id)) {
+            let appended =
+                shown.and_then(|()| self.append_token(id, left - 1, &mut drafter, &mut ahead));
+            match appended {
                 Ok(()) => {}
-                Err(e) if e.kind() == ErrorKind::Cancelled => break Finish::Cancelled,
-                Err(e) => return Err(e),
+                Err(e) if e.kind() == ErrorKind::Cancelled => break Ok(Finish::Cancelled),
+                Err(e) => break Err(e),
             }
         };
+        self.drop_ahead();
+        let finish = finish?;
         let decode_time = started.elapsed();
         if finish != Finish::StopString {
             let tail = stops.push(&decoder.finish());
@@ -118,6 +135,8 @@ impl Session {
             ids,
             finish,
             reading,
+            drafted: ahead.drafted,
+            accepted: ahead.accepted,
             decode_time,
         })
     }

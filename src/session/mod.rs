@@ -2,9 +2,11 @@
 //!
 //! Owns the decoder's sequence and what is known to be in it, so that a prompt that begins like
 //! the last one is read from where it differs; the embeddings of recent pictures; sampling,
-//! streaming, stop strings and cancelling. It takes prompts as ids and prepared pictures and knows
+//! drafts, streaming, stop strings and cancelling. It takes prompts as ids and prepared pictures and knows
 //! nothing of messages, templates, files or terminals.
 
+mod append;
+mod draft;
 mod generate;
 mod history;
 mod image_cache;
@@ -12,6 +14,7 @@ mod prefill;
 mod sampler;
 mod stop;
 
+pub use draft::Speculation;
 pub use generate::{Answer, Finish, GenerateOptions};
 pub use prefill::{Event, Reading};
 pub use sampler::{Sampler, SamplingOptions};
@@ -21,6 +24,7 @@ use crate::{
     ggml::CancelFlag,
     runtime::{Decoder, DecoderOptions, KvType, Model},
 };
+use draft::Estimates;
 use history::Slot;
 use image_cache::ImageCache;
 use std::sync::Arc;
@@ -71,6 +75,8 @@ pub struct Session {
     images: ImageCache,
     /// Logits of the last token read.
     logits: Vec<f32>,
+    /// Whether drafts pay, kept from answer to answer.
+    estimates: Estimates,
     cancel: CancelFlag,
 }
 
@@ -95,6 +101,7 @@ impl Session {
             images: ImageCache::new(options.image_cache_bytes),
             history: Vec::new(),
             logits: Vec::new(),
+            estimates: Estimates::default(),
             model,
             options,
             n_threads,

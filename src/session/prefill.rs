@@ -238,17 +238,6 @@ impl Session {
         self.history.extend_from_slice(&wanted[range]);
         Ok(())
     }
-
-    /// Appends one generated token.
-    pub(super) fn append_token(&mut self, id: TokenId) -> Result<()> {
-        let run = Run {
-            ids: &[id],
-            image_rows: &[],
-        };
-        self.decoder.append(&run, Outputs::Last, &mut self.logits)?;
-        self.history.push(Slot::Token(id));
-        Ok(())
-    }
 }
 
 /// The pictures that `slots` look at, each once, in order.

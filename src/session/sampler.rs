@@ -357,6 +357,43 @@ mod tests {
         assert_ne!(run(1), run(2));
     }
 
+    /// What verifying drafts relies on: a draft token is right if it is the one drawn.
+    #[test]
+    fn a_certain_draft_is_drawn_with_its_probability_and_else_the_rest_by_theirs() {
+        let weights = [5.0f64, 1.0, 3.0, 7.0, 2.0, 0.1];
+        let logits = weights.map(|w| w.ln() as f32);
+        // The last token is filtered out.
+        let kept = &weights[..5];
+        let n = 20_000;
+        for draft in 0..5u32 {
+            let mut sampler = sampler(|o| {
+                o.top_k = 5;
+                o.seed = Some(u64::from(draft));
+            });
+            let mut drawn = [0usize; 5];
+            for _ in 0..n {
+                drawn[sampler.sample(&logits).unwrap() as usize] += 1;
+            }
+            let total: f64 = kept.iter().sum();
+            let right = kept[draft as usize] / total;
+            let found = drawn[draft as usize] as f64 / f64::from(n);
+            let deviation = (right * (1.0 - right) / f64::from(n)).sqrt();
+            assert!((found - right).abs() < 4.0 * deviation, "{found} {right}");
+
+            let others = (0..5).filter(|&id| id != draft as usize);
+            let n_rest = n as usize - drawn[draft as usize];
+            let chi_square: f64 = others
+                .map(|id| {
+                    let p = kept[id] / (total - kept[draft as usize]);
+                    let expected = p * n_rest as f64;
+                    (drawn[id] as f64 - expected).powi(2) / expected
+                })
+                .sum();
+            // 3 degrees of freedom: above 21.1 once in 10,000.
+            assert!(chi_square < 21.1, "draft {draft}: {chi_square}");
+        }
+    }
+
     #[test]
     fn senseless_options_and_logits_are_refused() {
         for change in [

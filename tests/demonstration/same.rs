@@ -1,12 +1,7 @@
 //! The same answers by different ways.
 
-use super::support::{Asker, Mode, USUAL, model, questions};
-use pixtral::{chat::Message, runtime::KvType};
-
-const EXACT: Mode = Mode {
-    n_ubatch: 512,
-    kv_type: KvType::F32,
-};
+use super::support::{Asker, EXACT, Mode, USUAL, model, questions};
+use pixtral::chat::Message;
 
 #[test]
 fn batches_of_any_size_give_the_same_answers() {

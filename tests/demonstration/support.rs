@@ -6,7 +6,7 @@ use pixtral::{
     preprocess::{PreprocessOptions, Preprocessor},
     quantize::{Event as Progress, QuantizeOptions, Recipe, quantize},
     runtime::{KvType, Model},
-    session::{Event, GenerateOptions, Session, SessionOptions},
+    session::{Answer, Event, GenerateOptions, Session, SessionOptions, Speculation},
 };
 use serde_json::Value;
 use std::{
@@ -21,6 +21,11 @@ const N_THREADS: usize = 1;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/pixtral/demo")
+}
+
+/// Nobody wants to hear of progress.
+pub fn silent(_: Event) -> ControlFlow<()> {
+    ControlFlow::Continue(())
 }
 
 /// The demonstration checkpoint converted by the recipe `name`.
@@ -78,12 +83,21 @@ fn question(eval: &Path, line: &Value) -> Question {
 pub struct Mode {
     pub n_ubatch: usize,
     pub kv_type: KvType,
+    pub speculation: Speculation,
 }
 
 /// What people use.
 pub const USUAL: Mode = Mode {
     n_ubatch: 512,
     kv_type: KvType::F16,
+    speculation: Speculation::Auto,
+};
+
+/// For answers that must not depend on how they are computed.
+pub const EXACT: Mode = Mode {
+    kv_type: KvType::F32,
+    speculation: Speculation::Off,
+    ..USUAL
 };
 
 /// A model being asked.
@@ -106,8 +120,13 @@ impl Asker {
     }
 
     pub fn session(&self) -> Session {
+        self.session_of(2048)
+    }
+
+    /// A session of `n_ctx` tokens.
+    pub fn session_of(&self, n_ctx: usize) -> Session {
         let options = SessionOptions {
-            n_ctx: Some(2048),
+            n_ctx: Some(n_ctx),
             n_ubatch: self.mode.n_ubatch,
             kv_type: self.mode.kv_type,
             n_threads: Some(N_THREADS),
@@ -144,15 +163,18 @@ impl Asker {
     }
 
     pub fn answer(&self, session: &mut Session, messages: &[Message]) -> String {
+        self.generate(session, messages).text
+    }
+
+    pub fn generate(&self, session: &mut Session, messages: &[Message]) -> Answer {
         let options = GenerateOptions {
             max_tokens: Some(128),
+            speculation: self.mode.speculation,
             ..GenerateOptions::default()
         };
-        let mut silent = |_: Event| ControlFlow::Continue(());
         session
             .generate(&self.prompt(messages), &options, &mut silent)
             .unwrap()
-            .text
     }
 
     pub fn prompt(&self, messages: &[Message]) -> Prompt {

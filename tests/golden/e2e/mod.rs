@@ -8,3 +8,4 @@ mod parity;
 mod quantised;
 mod runs;
 mod sessions;
+mod speculation;

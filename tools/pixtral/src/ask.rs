@@ -86,6 +86,10 @@ pub fn timing_line(answer: &Answer) -> String {
         units::duration(answer.decode_time),
         units::rate(n, answer.decode_time)
     ));
+    if answer.accepted > 0 {
+        let (accepted, drafted) = (answer.accepted, answer.drafted);
+        parts.push(format!("{accepted} of {drafted} drafted tokens accepted"));
+    }
     parts.join(" · ")
 }
 
@@ -99,6 +103,8 @@ pub fn to_json(answer: &Answer) -> Value {
             "prompt": reading.n_tokens,
             "reused": reading.n_reused,
             "generated": answer.ids.len(),
+            "drafted": answer.drafted,
+            "accepted": answer.accepted,
         },
         "images": {"count": reading.n_images, "encoded": reading.n_encoded},
         "seconds": {
@@ -131,5 +137,42 @@ pub fn incomplete(answer: &Answer, session: &Session) -> Option<Error> {
         )),
         Finish::Cancelled => Some(Error::new(ErrorKind::Cancelled, "the answer is incomplete")),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pixtral::session::Reading;
+    use std::time::Duration;
+
+    fn answer(drafted: usize, accepted: usize) -> Answer {
+        Answer {
+            text: "Yes.".to_owned(),
+            ids: vec![7, 8, 9],
+            finish: Finish::EndOfText,
+            reading: Reading::default(),
+            drafted,
+            accepted,
+            decode_time: Duration::from_secs(1),
+        }
+    }
+
+    #[test]
+    fn drafts_are_mentioned_if_they_were_of_use() {
+        let line = timing_line(&answer(4, 2));
+        assert!(
+            line.ends_with(" · 2 of 4 drafted tokens accepted"),
+            "{line}"
+        );
+        for useless in [answer(0, 0), answer(4, 0)] {
+            let line = timing_line(&useless);
+            assert!(!line.contains("draft"), "{line}");
+        }
+        let tokens = &to_json(&answer(4, 2))["tokens"];
+        assert_eq!(
+            (&tokens["drafted"], &tokens["accepted"]),
+            (&json!(4), &json!(2))
+        );
     }
 }

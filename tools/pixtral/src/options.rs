@@ -3,7 +3,7 @@
 use clap::Args;
 use pixtral::{
     runtime::{KvType, Model},
-    session::{DEFAULT_UBATCH, GenerateOptions, SamplingOptions, SessionOptions},
+    session::{DEFAULT_UBATCH, GenerateOptions, SamplingOptions, SessionOptions, Speculation},
 };
 
 /// How the decoder is set up.
@@ -99,6 +99,10 @@ pub struct GenerateArgs {
     /// End the answer at this text; may be given several times
     #[arg(long, value_name = "TEXT")]
     stop: Vec<String>,
+    /// Compute one token at a time, never several that repeat what was said before; answers do
+    /// not depend on it
+    #[arg(long)]
+    no_draft: bool,
 }
 
 impl GenerateArgs {
@@ -114,6 +118,10 @@ impl GenerateArgs {
                 repeat_penalty: self.repeat_penalty,
                 seed: self.seed,
                 ..SamplingOptions::default()
+            },
+            speculation: match self.no_draft {
+                true => Speculation::Off,
+                false => Speculation::Auto,
             },
             ..GenerateOptions::default()
         }

@@ -67,6 +67,25 @@ fn a_seed_makes_a_random_answer_repeatable() {
 }
 
 #[test]
+fn without_drafts_the_answer_is_the_same() {
+    let ask = |extra: &[&str]| {
+        let args = [
+            "describe",
+            &text(&MODEL),
+            &picture("i0.png"),
+            "-n",
+            "24",
+            "--json",
+        ];
+        json(&run(&[&args, extra].concat()))
+    };
+    let (drafting, plain) = (ask(&[]), ask(&["--no-draft"]));
+    assert_eq!(drafting["text"], plain["text"]);
+    assert_eq!(plain["tokens"]["drafted"], 0);
+    assert!(drafting["tokens"]["accepted"].is_u64());
+}
+
+#[test]
 fn a_token_budget_makes_pictures_smaller() {
     let tokens = |budget: &[&str]| {
         let args = [
