@@ -106,13 +106,19 @@ impl Asker {
     }
 
     pub fn session(&self) -> Session {
-        let options = SessionOptions {
+        self.session_with(|_| ())
+    }
+
+    /// A session with options that `change` has changed.
+    pub fn session_with(&self, change: impl FnOnce(&mut SessionOptions)) -> Session {
+        let mut options = SessionOptions {
             n_ctx: Some(2048),
             n_ubatch: self.mode.n_ubatch,
             kv_type: self.mode.kv_type,
             n_threads: Some(N_THREADS),
             ..SessionOptions::default()
         };
+        change(&mut options);
         Session::new(self.model.clone(), options).unwrap()
     }
 
