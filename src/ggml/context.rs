@@ -206,16 +206,33 @@ impl Tensor {
     /// Fills `n_bytes` bytes from byte `offset` on with zeros. Only for tensors in a [`Buffer`]
     /// allocated by a backend.
     pub fn clear(&mut self, offset: usize, n_bytes: usize) -> Result<()> {
-        let end = offset.checked_add(n_bytes);
-        if !self.is_owned() || end.is_none_or(|end| end > self.n_bytes()) {
-            return Err(Error::new(
-                ErrorKind::Internal,
-                format!("tensor {} cannot be cleared there", self.name()),
-            ));
-        }
+        self.check_bytes(offset, n_bytes)?;
         // SAFETY: the tensor is placed in memory that the arena keeps alive, and the range was
         // checked.
         unsafe { sys::ggml_backend_tensor_memset(self.as_ptr(), 0, offset, n_bytes) };
+        Ok(())
+    }
+
+    /// Copies the stored bytes from byte `offset` on into `out`, whatever the type. Only for tensors
+    /// in a [`Buffer`] allocated by a backend.
+    pub fn read_bytes(&self, offset: usize, out: &mut [u8]) -> Result<()> {
+        self.check_bytes(offset, out.len())?;
+        // SAFETY: the tensor is placed in memory that the arena keeps alive, and the range was
+        // checked.
+        unsafe {
+            sys::ggml_backend_tensor_get(self.as_ptr(), out.as_mut_ptr().cast(), offset, out.len());
+        }
+        Ok(())
+    }
+
+    /// Puts `data`, as [`read_bytes`](Self::read_bytes) gave it, back at byte `offset`. Any bytes
+    /// are elements of any type. Only for tensors in a [`Buffer`] allocated by a backend.
+    pub fn write_bytes(&mut self, offset: usize, data: &[u8]) -> Result<()> {
+        self.check_bytes(offset, data.len())?;
+        // SAFETY: as above.
+        unsafe {
+            sys::ggml_backend_tensor_set(self.as_ptr(), data.as_ptr().cast(), offset, data.len());
+        }
         Ok(())
     }
 
@@ -260,6 +277,21 @@ impl Tensor {
                 start * size_of::<T>(),
                 size_of_val(out),
             );
+        }
+        Ok(())
+    }
+
+    /// Refuses bytes beyond the tensor, and tensors in memory that is not its own.
+    fn check_bytes(&self, offset: usize, n_bytes: usize) -> Result<()> {
+        let end = offset.checked_add(n_bytes);
+        if !self.is_owned() || end.is_none_or(|end| end > self.n_bytes()) {
+            return Err(Error::new(
+                ErrorKind::Internal,
+                format!(
+                    "tensor {} has no {n_bytes} bytes of its own at {offset}",
+                    self.name()
+                ),
+            ));
         }
         Ok(())
     }

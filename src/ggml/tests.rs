@@ -294,6 +294,25 @@ fn wrong_types_lengths_and_borrowed_memory_are_refused() {
     buffer.place(&context, &tensor, 0).unwrap();
     assert!(tensor.write(&[1.0f32; 16]).is_err());
     assert!(tensor.clear(0, 64).is_err());
+    assert!(tensor.write_bytes(0, &[0; 64]).is_err());
+}
+
+#[test]
+fn stored_bytes_come_back_as_they_were_and_stay_inside_the_tensor() {
+    let backend = Backend::cpu(1, CancelFlag::default()).unwrap();
+    let context = Context::new(1, 0).unwrap();
+    // Two rows of one block of 34 bytes each.
+    let mut tensor = context.tensor(Type::Q8_0, &[32, 2]);
+    Buffer::allocate(&context, &backend).unwrap();
+    let bytes: Vec<u8> = (0..68).collect();
+    tensor.write_bytes(0, &bytes[..34]).unwrap();
+    tensor.write_bytes(34, &bytes[34..]).unwrap();
+    let mut found = [0; 50];
+    tensor.read_bytes(10, &mut found).unwrap();
+    assert_eq!(found, bytes[10..60]);
+    assert!(tensor.read_bytes(19, &mut found).is_err());
+    assert!(tensor.write_bytes(1, &bytes).is_err());
+    assert!(tensor.write_bytes(usize::MAX, &bytes).is_err());
 }
 
 #[test]

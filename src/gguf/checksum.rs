@@ -5,7 +5,7 @@ use super::encode::encode;
 use super::{File, TensorInfo, Value};
 use crate::{Error, ErrorKind, Result};
 use std::{fmt, ops::ControlFlow};
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 /// Key of the tensors' checksums: an array of u64, one per tensor in file order, 0 while a tensor
 /// is not yet written.
@@ -20,7 +20,7 @@ const STEP: usize = 8 << 20;
 
 /// Computes a checksum from bytes as they pass.
 #[derive(Default)]
-pub(super) struct Checksum(Xxh3);
+pub(crate) struct Checksum(Xxh3);
 
 impl fmt::Debug for Checksum {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -30,23 +30,33 @@ impl fmt::Debug for Checksum {
 
 impl Checksum {
     /// Of all of `bytes`.
-    pub(super) fn of(bytes: &[u8]) -> u64 {
+    pub(crate) fn of(bytes: &[u8]) -> u64 {
         let mut checksum = Self::default();
         checksum.update(bytes);
         checksum.value()
     }
 
-    pub(super) fn update(&mut self, bytes: &[u8]) {
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
 
     /// The 64-bit XXH3 with seed 0. A hash of 0, which would mean "not written", becomes 1.
-    pub(super) fn value(&self) -> u64 {
+    pub(crate) fn value(&self) -> u64 {
         self.0.digest().max(1)
     }
 }
 
 impl File {
+    /// Identity of the contents: a hash of the header, in which the checksums stand for the
+    /// tensors. `None` if there are no tensors, or no checksums: other weights would look the same.
+    pub fn fingerprint(&self) -> Option<u128> {
+        // A file without tensors may end before its data would begin.
+        let header = self.bytes().get(..self.data_start() as usize)?;
+        self.metadata()
+            .contains(CHECKSUM_KEY)
+            .then(|| xxh3_128(header))
+    }
+
     /// Compares every tensor, and the header, with its checksum. Reads the whole file.
     ///
     /// `progress` is called with the bytes checked so far and in all; it may break off.

@@ -4,12 +4,14 @@
 use super::MAX_HEADER_BYTES;
 use crate::{Error, ErrorKind, Result};
 
-/// Position in the header of a file.
-pub(super) struct Cursor<'a> {
+/// Position in the header of a GGUF file, or in the whole of a file of another format.
+pub(crate) struct Cursor<'a> {
     bytes: &'a [u8],
     pos: usize,
     /// Whether the file goes on beyond `bytes`, the largest header accepted.
     cut: bool,
+    /// What to do about a file that ends too early.
+    advice: &'static str,
 }
 
 impl<'a> Cursor<'a> {
@@ -20,7 +22,23 @@ impl<'a> Cursor<'a> {
             bytes,
             pos: 0,
             cut: bytes.len() < file.len(),
+            advice: "download or convert it again",
         }
+    }
+
+    /// At the start of `bytes`, all that there is; `advice` says what to do if that is too little.
+    pub(crate) fn over(bytes: &'a [u8], advice: &'static str) -> Self {
+        Self {
+            bytes,
+            pos: 0,
+            cut: false,
+            advice,
+        }
+    }
+
+    /// All bytes that have not been read.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        &self.bytes[self.pos..]
     }
 
     /// Bytes read so far.
@@ -29,9 +47,8 @@ impl<'a> Cursor<'a> {
     }
 
     /// The next `n` bytes. `what` names them in the error.
-    pub(super) fn take(&mut self, n: u64, what: &str) -> Result<&'a [u8]> {
-        let rest = &self.bytes[self.pos..];
-        let taken = usize::try_from(n).ok().and_then(|n| rest.get(..n));
+    pub(crate) fn take(&mut self, n: u64, what: &str) -> Result<&'a [u8]> {
+        let taken = usize::try_from(n).ok().and_then(|n| self.rest().get(..n));
         let taken = taken.ok_or_else(|| self.too_long(&format!("{what} of {n} bytes")))?;
         self.pos += taken.len();
         Ok(taken)
@@ -39,7 +56,7 @@ impl<'a> Cursor<'a> {
 
     /// Refuses a `count` of things that take at least `min_bytes` each and so cannot all fit.
     pub(super) fn check_count(&self, count: u64, min_bytes: u64, what: &str) -> Result<()> {
-        let rest = (self.bytes.len() - self.pos) as u64;
+        let rest = self.rest().len() as u64;
         match count.checked_mul(min_bytes) {
             Some(n) if n <= rest => Ok(()),
             _ => Err(self.too_long(&format!("{what} with a count of {count}"))),
@@ -47,19 +64,19 @@ impl<'a> Cursor<'a> {
     }
 
     /// The next `N` bytes by value.
-    pub(super) fn array<const N: usize>(&mut self, what: &str) -> Result<[u8; N]> {
+    pub(crate) fn array<const N: usize>(&mut self, what: &str) -> Result<[u8; N]> {
         let mut out = [0; N];
         out.copy_from_slice(self.take(N as u64, what)?);
         Ok(out)
     }
 
     /// A 32-bit number.
-    pub(super) fn u32(&mut self, what: &str) -> Result<u32> {
+    pub(crate) fn u32(&mut self, what: &str) -> Result<u32> {
         self.array(what).map(u32::from_le_bytes)
     }
 
     /// A 64-bit number.
-    pub(super) fn u64(&mut self, what: &str) -> Result<u64> {
+    pub(crate) fn u64(&mut self, what: &str) -> Result<u64> {
         self.array(what).map(u64::from_le_bytes)
     }
 
@@ -77,7 +94,7 @@ impl<'a> Cursor<'a> {
     }
 
     fn too_long(&self, what: &str) -> Error {
-        let rest = self.bytes.len() - self.pos;
+        let rest = self.rest().len();
         invalid(if self.cut {
             format!(
                 "{what} at byte {} goes beyond the largest header accepted, {MAX_HEADER_BYTES} bytes; the file is damaged",
@@ -86,8 +103,8 @@ impl<'a> Cursor<'a> {
         } else {
             format!(
                 "{what} at byte {} cannot fit into the {rest} bytes that remain; \
-                 the file is truncated or damaged, download or convert it again",
-                self.pos
+                 the file is truncated or damaged, {}",
+                self.pos, self.advice
             )
         })
     }

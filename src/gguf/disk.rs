@@ -43,8 +43,19 @@ pub fn partial_path(path: impl AsRef<Path>) -> PathBuf {
     name.into()
 }
 
+/// Refuses a `path` that cannot be a file's.
+pub(crate) fn check_file_name(path: &Path) -> Result<()> {
+    if path.is_dir() || path.file_name().is_none() {
+        return Err(Error::new(
+            ErrorKind::InvalidArgument,
+            format!("{}: is a folder, expected a file name", path.display()),
+        ));
+    }
+    Ok(())
+}
+
 /// Opens the unfinished file `partial`, creating it if need be, for this process alone.
-pub(super) fn open_partial(partial: &Path) -> Result<fs::File> {
+pub(crate) fn open_partial(partial: &Path) -> Result<fs::File> {
     let file = fs::File::options()
         .read(true)
         .write(true)
@@ -86,7 +97,7 @@ fn is_still_at(_file: &fs::File, path: &Path) -> bool {
 
 /// Gives the complete and synchronised file `partial` its name `path`, durably. Another file of
 /// that name is replaced only with `overwrite`.
-pub(super) fn publish(partial: &Path, path: &Path, overwrite: bool) -> Result<()> {
+pub(crate) fn publish(partial: &Path, path: &Path, overwrite: bool) -> Result<()> {
     let renamed = if overwrite {
         fs::rename(partial, path)
     } else {

@@ -20,7 +20,10 @@ mod types;
 mod value;
 mod writer;
 
+pub(crate) use checksum::Checksum;
 pub use checksum::{CHECKSUM_KEY, HEADER_CHECKSUM_KEY};
+pub(crate) use cursor::Cursor;
+pub(crate) use disk::{check_file_name, open_partial, publish};
 pub use disk::{check_free_space, free_space, partial_path};
 pub use file::File;
 pub use mapping::Advice;

@@ -53,12 +53,7 @@ impl Writer {
     /// it, or if the unfinished file is of another plan; `DiskFull` and other I/O kinds.
     pub fn create(path: impl AsRef<Path>, plan: Plan, options: WriteOptions) -> Result<Self> {
         let path = path.as_ref();
-        if path.is_dir() || path.file_name().is_none() {
-            return Err(Error::new(
-                ErrorKind::InvalidArgument,
-                format!("{}: is a folder, expected a file name", path.display()),
-            ));
-        }
+        disk::check_file_name(path)?;
         if path.exists() && !options.overwrite {
             return Err(disk::already_exists(path));
         }

@@ -29,8 +29,10 @@ impl Default for DecodeLimits {
 }
 
 impl DecodeLimits {
-    /// Content of the picture `path`, of which no more than the limit is read.
-    pub(super) fn read_file(&self, path: &Path) -> Result<Vec<u8>> {
+    /// Content of the picture's file `path`, of which no more than one byte beyond the limit is read.
+    ///
+    /// Errors if it cannot be read.
+    pub fn read_file(&self, path: &Path) -> Result<Vec<u8>> {
         let read = |error| Error::io(path, "read", error);
         let file = File::open(path).map_err(read)?;
         if file.metadata().map_err(read)?.is_dir() {

@@ -121,6 +121,19 @@ impl Decoder {
         self.cache.truncate(len);
     }
 
+    /// Passes the keys and values of all tokens to `sink`, piece by piece, as they are stored:
+    /// layer by layer the keys of all tokens, then their values.
+    pub fn export_cache(&self, sink: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        self.cache.export(sink)
+    }
+
+    /// Makes the sequence be `n_tokens` tokens whose keys and values are `bytes`, as
+    /// [`export_cache`](Self::export_cache) of a decoder of the same model and cache type gave
+    /// them.
+    pub fn import_cache(&mut self, n_tokens: usize, bytes: &[u8]) -> Result<()> {
+        self.cache.import(n_tokens, bytes)
+    }
+
     /// Bytes of working memory in use, the cache not counted.
     pub fn working_bytes(&self) -> usize {
         self.scheduler.working_bytes()

@@ -3,10 +3,10 @@
 use crate::{
     Error, ErrorKind, Result,
     config::TextConfig,
-    ggml::{Backend, Buffer, Context, Type},
+    ggml::{Backend, Buffer, Context, Tensor, Type},
     model::decoder::KvLayer,
 };
-use std::str::FromStr;
+use std::{fmt, str::FromStr};
 
 /// Storage type of the cache.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,6 +33,17 @@ impl KvType {
     pub fn bytes_per_token(self, text: &TextConfig) -> u64 {
         let cell = self.ty().row_bytes(text.kv_length() as usize) as u64;
         2 * cell * u64::from(text.block_count)
+    }
+}
+
+impl fmt::Display for KvType {
+    /// The name that `from_str` reads.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            KvType::F32 => "f32",
+            KvType::F16 => "f16",
+            KvType::Q8_0 => "q8_0",
+        })
     }
 }
 
@@ -122,6 +133,46 @@ impl KvCache {
     pub(super) fn advance(&mut self, n: usize) {
         self.len += n;
         self.clean = self.clean.max(self.len);
+    }
+
+    /// Passes the bytes of all cells that hold tokens to `sink`: layer by layer the keys of all
+    /// tokens, then their values.
+    pub(super) fn export(&self, sink: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        let mut bytes = Vec::new();
+        for layer in &self.layers {
+            for tensor in [&layer.k, &layer.v] {
+                bytes.resize(self.len * tensor.strides()[1], 0);
+                tensor.read_bytes(0, &mut bytes)?;
+                sink(&bytes)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the cache hold `n` tokens whose cells are `bytes`, in the order of
+    /// [`export`](Self::export).
+    pub(super) fn import(&mut self, n: usize, bytes: &[u8]) -> Result<()> {
+        let cell = |tensor: &Tensor| tensor.strides()[1];
+        let tensors = self.layers.iter().flat_map(|layer| [&layer.k, &layer.v]);
+        let per_token: usize = tensors.map(cell).sum();
+        if n > self.n_ctx || bytes.len() != n * per_token {
+            return Err(Error::new(
+                ErrorKind::Internal,
+                format!("{} bytes are no cache of {n} tokens", bytes.len()),
+            ));
+        }
+        // Should a write fail, nothing half-written counts.
+        self.len = 0;
+        let mut rest = bytes;
+        for layer in &mut self.layers {
+            for tensor in [&mut layer.k, &mut layer.v] {
+                let (cells, behind) = rest.split_at(n * cell(tensor));
+                tensor.write_bytes(0, cells)?;
+                rest = behind;
+            }
+        }
+        self.advance(n);
+        Ok(())
     }
 
     /// Makes the first `n` cells readable: cells never written hold whatever the memory held, and

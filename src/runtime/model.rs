@@ -5,11 +5,16 @@ use crate::{
     Error, ErrorKind, Result,
     config::{Config, Group, Role, TensorSpec, inventory},
     ggml::{Buffer, Context, Tensor, Type},
-    gguf::{self, TensorType},
+    gguf::{self, CHECKSUM_KEY, TensorType},
     model::Weights,
     tokenizer::Tokenizer,
 };
-use std::{collections::HashMap, path::Path, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    path::Path,
+    sync::Arc,
+};
+use xxhash_rust::xxh3::Xxh3;
 
 /// An opened model. Read-only: any number of sessions can share one.
 pub struct Model {
@@ -81,6 +86,32 @@ impl Model {
     /// small model.
     pub fn default_threads(&self) -> usize {
         default_threads(self.bytes_per_token())
+    }
+
+    /// Identity of what makes a picture's embedding: shape and weights of the vision tower and its
+    /// projector. `None` if the file has no checksums.
+    pub fn vision_fingerprint(&self) -> Option<u128> {
+        let tensors = self.file.tensors();
+        let checksums = self.file.metadata().u64s(CHECKSUM_KEY).ok()?;
+        if checksums.len() != tensors.len() {
+            return None;
+        }
+        let specs = inventory(&self.config);
+        let vision: HashSet<&str> = specs
+            .iter()
+            .filter(|spec| spec.group == Group::Vision)
+            .map(|spec| spec.name.as_str())
+            .collect();
+        let mut hash = Xxh3::new();
+        hash.update(format!("{:?}", self.config.vision).as_bytes());
+        for (info, checksum) in tensors.iter().zip(checksums) {
+            if vision.contains(info.name.as_str()) {
+                hash.update(info.name.as_bytes());
+                hash.update(&info.ty.id().to_le_bytes());
+                hash.update(&checksum.to_le_bytes());
+            }
+        }
+        Some(hash.digest128())
     }
 
     /// The file the model was opened from.

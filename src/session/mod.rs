@@ -1,17 +1,21 @@
 //! One conversation with a model: reading prompts, generating answers.
 //!
 //! Owns the decoder's sequence and what is known to be in it, so that a prompt that begins like
-//! the last one is read from where it differs; the embeddings of recent pictures; sampling,
-//! drafts, streaming, stop strings and cancelling. It takes prompts as ids and prepared pictures and knows
-//! nothing of messages, templates, files or terminals.
+//! the last one is read from where it differs, also after it was saved to a file; the embeddings of
+//! recent pictures, in memory and on disk; sampling, drafts, streaming, stop strings and cancelling.
+//! It takes prompts as ids and prepared pictures and knows nothing of messages, templates, picture
+//! files or terminals.
 
 mod append;
+mod disk_cache;
 mod draft;
 mod generate;
 mod history;
 mod image_cache;
 mod prefill;
 mod sampler;
+mod saved;
+mod sealed;
 mod stop;
 
 pub use draft::Speculation;
@@ -24,10 +28,11 @@ use crate::{
     ggml::CancelFlag,
     runtime::{Decoder, DecoderOptions, KvType, Model},
 };
+use disk_cache::DiskCache;
 use draft::Estimates;
 use history::Slot;
 use image_cache::ImageCache;
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 /// Default context in tokens: room for a picture of the largest size and a conversation about it.
 pub const DEFAULT_CONTEXT: usize = 8192;
@@ -49,6 +54,12 @@ pub struct SessionOptions {
     pub n_threads: Option<usize>,
     /// Most bytes of picture embeddings kept for asking about the same picture again.
     pub image_cache_bytes: usize,
+    /// Folder that keeps picture embeddings for later runs, made when it is first needed; any
+    /// number of processes can share one. `None` keeps none, and neither does a folder that cannot
+    /// be written, a full disk, or a model file without checksums to be known by.
+    pub image_cache_dir: Option<PathBuf>,
+    /// Most bytes in that folder. What was not used for longest goes first.
+    pub image_cache_dir_bytes: u64,
 }
 
 impl Default for SessionOptions {
@@ -59,6 +70,8 @@ impl Default for SessionOptions {
             kv_type: KvType::default(),
             n_threads: None,
             image_cache_bytes: 256 << 20,
+            image_cache_dir: None,
+            image_cache_dir_bytes: 512 << 20,
         }
     }
 }
@@ -97,8 +110,12 @@ impl Session {
             },
             cancel.clone(),
         )?;
+        let files = options.image_cache_dir.as_ref();
+        let files = files.and_then(|folder| {
+            DiskCache::new(folder.clone(), options.image_cache_dir_bytes, &model)
+        });
         Ok(Self {
-            images: ImageCache::new(options.image_cache_bytes),
+            images: ImageCache::new(options.image_cache_bytes, files),
             history: Vec::new(),
             logits: Vec::new(),
             estimates: Estimates::default(),

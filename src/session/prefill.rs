@@ -167,9 +167,13 @@ impl Session {
         let mut found = Embeddings::new();
         let mut missing = Vec::new();
         for &id in needed {
-            match self.images.get(id) {
+            let at = image_ids.iter().position(|&known| known == id);
+            let picture = at.and_then(|at| prompt.images.get(at)).ok_or_else(|| {
+                Error::new(ErrorKind::Internal, "a needed picture is not in the prompt")
+            })?;
+            match self.images.get(id, picture.grid) {
                 Some(embedding) => _ = found.insert(id, embedding),
-                None => missing.push(id),
+                None => missing.push((id, picture)),
             }
         }
         if missing.is_empty() {
@@ -179,11 +183,7 @@ impl Session {
         let mut encoder =
             VisionEncoder::new(self.model.clone(), self.n_threads, self.cancel.clone())?;
         let n_images = missing.len();
-        for (image, id) in missing.into_iter().enumerate() {
-            let at = image_ids.iter().position(|&known| known == id);
-            let picture = at.and_then(|at| prompt.images.get(at)).ok_or_else(|| {
-                Error::new(ErrorKind::Internal, "a needed picture is not in the prompt")
-            })?;
+        for (image, (id, picture)) in missing.into_iter().enumerate() {
             let cancel = self.cancel.clone();
             let embedding = encoder.encode(picture, &mut |layer, n_layers| {
                 if events(Event::Encoding {

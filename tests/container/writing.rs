@@ -100,3 +100,27 @@ fn an_incomplete_file_cannot_be_finished_nor_overfilled() {
     assert!(e.message().contains("tensor first"), "{e}");
     assert!(!path.exists());
 }
+
+#[test]
+fn the_fingerprint_changes_with_any_weight_and_needs_checksums() {
+    let folder = tempfile::tempdir().unwrap();
+    let fingerprint = |change: u8| {
+        let (path, plan) = (folder.path().join(change.to_string()), small_plan());
+        let contents: Vec<_> = (0..3).map(|index| content(&plan, index)).collect();
+        let mut writer = Writer::create(&path, plan, WriteOptions::default()).unwrap();
+        for mut bytes in contents {
+            bytes[0] ^= change;
+            writer.write(&bytes).unwrap();
+        }
+        writer.finish().unwrap();
+        File::open(&path).unwrap().fingerprint()
+    };
+    assert!(fingerprint(0).is_some());
+    assert_ne!(fingerprint(2), fingerprint(1));
+
+    let bare = [&b"GGUF\x03\0\0\0"[..], &[0; 16]].concat();
+    assert_eq!(
+        File::from_bytes("x.gguf", bare).unwrap().fingerprint(),
+        None
+    );
+}

@@ -1,7 +1,8 @@
 //! The trained demonstration model, judged by its answers: several pictures, several turns, a cached
-//! beginning against a fresh one, batches of any size, drafts, quantised weights and caches.
+//! beginning against a fresh one, batches of any size, drafts, quantised weights and caches, restarts.
 
 mod answers;
 mod drafts;
+mod restarts;
 mod same;
 mod support;

@@ -120,18 +120,24 @@ impl Asker {
     }
 
     pub fn session(&self) -> Session {
-        self.session_of(2048)
+        self.session_with(|_| ())
     }
 
     /// A session of `n_ctx` tokens.
     pub fn session_of(&self, n_ctx: usize) -> Session {
-        let options = SessionOptions {
-            n_ctx: Some(n_ctx),
+        self.session_with(|options| options.n_ctx = Some(n_ctx))
+    }
+
+    /// A session with options that `change` has changed.
+    pub fn session_with(&self, change: impl FnOnce(&mut SessionOptions)) -> Session {
+        let mut options = SessionOptions {
+            n_ctx: Some(2048),
             n_ubatch: self.mode.n_ubatch,
             kv_type: self.mode.kv_type,
             n_threads: Some(N_THREADS),
             ..SessionOptions::default()
         };
+        change(&mut options);
         Session::new(self.model.clone(), options).unwrap()
     }
 

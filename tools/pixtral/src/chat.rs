@@ -4,12 +4,13 @@ use crate::{
     ask::{self, Show},
     conversation::Conversation,
     demo_model,
-    options::{DecoderArgs, GenerateArgs},
-    pictures::{self, PictureArgs},
+    options::{CacheArgs, DecoderArgs, GenerateArgs},
+    pictures::{KeptPicture, PictureArgs},
     repl::{Input, Repl, Turn},
+    session_file::SessionFile,
 };
 use clap::Args;
-use pixtral::{ErrorKind, Result, chat::Part, preprocess::Preprocessor};
+use pixtral::{ErrorKind, Result, chat::Part, config::VisionConfig};
 use pixtral_terminal::{Interrupt, noteln, outln};
 use std::path::{Path, PathBuf};
 
@@ -24,6 +25,7 @@ A line that ends in \\ goes on in the next one. Ctrl-C stops an answer.
 
 Examples:
   pixtral chat pixtral-12b-q4_k.gguf
+  pixtral chat pixtral-12b-q4_k.gguf --session plan.session --image plan.png
   pixtral chat pixtral-12b-q4_k.gguf --image plan.png --system 'Answer in one sentence.'
   printf '/image a.png\\nWhat is this?\\n' | pixtral chat pixtral-12b-q4_k.gguf --json")]
 pub struct ChatArgs {
@@ -35,10 +37,16 @@ pub struct ChatArgs {
     /// Instructions that the model is given before the conversation
     #[arg(long, value_name = "TEXT")]
     system: Option<String>,
+    /// Go on with the conversation in FILE, if it exists, and keep it there after each answer; it
+    /// takes 160 KiB a token for Pixtral-12B
+    #[arg(long, value_name = "FILE")]
+    session: Option<PathBuf>,
     #[command(flatten)]
     pictures: PictureArgs,
     #[command(flatten)]
     decoder: DecoderArgs,
+    #[command(flatten)]
+    cache: CacheArgs,
     #[command(flatten)]
     generate: GenerateArgs,
     /// Print one JSON object a turn, with the answer, token counts and times
@@ -51,18 +59,28 @@ struct Chat<'a> {
     args: &'a ChatArgs,
     interrupt: &'a Interrupt,
     conversation: Conversation,
-    preprocessor: Preprocessor,
-    waiting: Vec<Part>,
+    file: Option<SessionFile>,
+    vision: VisionConfig,
+    waiting: Vec<(Part, KeptPicture)>,
 }
 
 /// Runs the command.
 pub fn run(args: &ChatArgs, interrupt: &Interrupt) -> Result<()> {
     let model = demo_model::open_or_demo(args.model.as_deref(), interrupt)?;
+    let vision = model.config().vision.clone();
+    let options = args.cache.session(&args.decoder);
+    let mut conversation = Conversation::new(model, options, &args.generate, args.system.clone())?;
+    let file = args
+        .session
+        .as_deref()
+        .map(|path| SessionFile::open(path, &mut conversation, &vision))
+        .transpose()?;
     let mut chat = Chat {
         args,
         interrupt,
-        preprocessor: args.pictures.preprocessor(&model.config().vision),
-        conversation: Conversation::new(model, &args.decoder, &args.generate, args.system.clone())?,
+        conversation,
+        file,
+        vision,
         waiting: Vec::new(),
     };
     for path in &args.images {
@@ -85,7 +103,8 @@ pub fn run(args: &ChatArgs, interrupt: &Interrupt) -> Result<()> {
             break;
         }
     }
-    failed.map_or(Ok(()), Err)
+    let kept = chat.keep();
+    failed.map_or(kept, Err)
 }
 
 impl Chat<'_> {
@@ -95,32 +114,48 @@ impl Chat<'_> {
             Turn::Reset => {
                 self.conversation.reset();
                 self.waiting.clear();
+                if let Some(file) = &mut self.file {
+                    file.reset();
+                }
                 noteln!("the conversation is forgotten");
-                Ok(())
+                self.keep()
             }
             Turn::Text(text) => self.say(text),
         }
     }
 
     fn add_image(&mut self, path: &Path) -> Result<()> {
-        self.waiting.push(pictures::load(&self.preprocessor, path)?);
+        let picture = KeptPicture::read(path, &self.args.pictures)?;
+        self.waiting.push((picture.prepare(&self.vision)?, picture));
         Ok(())
+    }
+
+    /// Brings the session file, if there is one, up to date.
+    fn keep(&mut self) -> Result<()> {
+        match &mut self.file {
+            Some(file) => file.save(&mut self.conversation),
+            None => Ok(()),
+        }
     }
 
     fn say(&mut self, text: String) -> Result<()> {
         // The pictures stay for another try if there is no answer.
-        let mut parts = self.waiting.clone();
+        let mut parts: Vec<Part> = self.waiting.iter().map(|(part, _)| part.clone()).collect();
         parts.push(Part::text(text));
         let show = match self.args.json {
             true => Show::Progress,
             false => Show::Stream,
         };
         let answer = self.conversation.ask(parts, self.interrupt, show)?;
-        self.waiting.clear();
+        let pictures = std::mem::take(&mut self.waiting).into_iter();
+        if let Some(file) = &mut self.file {
+            file.grown(pictures.map(|(_, picture)| picture));
+        }
         match self.args.json {
             true => outln!("{}", ask::to_json(&answer))?,
             false => noteln!("{}", ask::timing_line(&answer)),
         }
+        self.keep()?;
         self.conversation.incomplete(&answer).map_or(Ok(()), Err)
     }
 }

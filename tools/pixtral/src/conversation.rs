@@ -2,13 +2,13 @@
 
 use crate::{
     ask::{self, Show},
-    options::{DecoderArgs, GenerateArgs},
+    options::GenerateArgs,
 };
 use pixtral::{
     Error, ErrorKind, Result,
     chat::{ChatRequest, ChatTemplate, Message, Part},
     runtime::Model,
-    session::{Answer, GenerateOptions, Session},
+    session::{Answer, GenerateOptions, Session, SessionOptions},
 };
 use pixtral_terminal::Interrupt;
 use std::sync::Arc;
@@ -26,13 +26,13 @@ impl Conversation {
     /// An empty conversation with `model`, in which the system message is `system`.
     pub fn new(
         model: Arc<Model>,
-        decoder: &DecoderArgs,
+        session: SessionOptions,
         generate: &GenerateArgs,
         system: Option<String>,
     ) -> Result<Self> {
         Ok(Self {
             template: ChatTemplate::new(model.tokenizer(), &model.config().vision)?,
-            session: Session::new(model, decoder.session())?,
+            session: Session::new(model, session)?,
             options: generate.options(),
             system,
             messages: Vec::new(),
@@ -62,6 +62,28 @@ impl Conversation {
             ))
         })?;
         ask::ask(&mut self.session, &prompt, &self.options, interrupt, show)
+    }
+
+    /// The messages so far, the system message not among them.
+    pub fn messages(&self) -> &[Message] {
+        &self.messages
+    }
+
+    /// The system message.
+    pub fn system(&self) -> Option<&str> {
+        self.system.as_deref()
+    }
+
+    /// The session that has read them.
+    pub fn session(&mut self) -> &mut Session {
+        &mut self.session
+    }
+
+    /// Goes on after `messages`. Their system message is `system`, unless the conversation was begun
+    /// with another.
+    pub fn resume(&mut self, system: Option<String>, messages: Vec<Message>) {
+        self.system = self.system.take().or(system);
+        self.messages = messages;
     }
 
     /// Forgets all messages.

@@ -4,7 +4,7 @@ use crate::{
     ask::{self, Show},
     conversation::Conversation,
     demo_model,
-    options::{DecoderArgs, GenerateArgs},
+    options::{CacheArgs, DecoderArgs, GenerateArgs},
     pictures::{self, PictureArgs},
 };
 use clap::Args;
@@ -44,6 +44,8 @@ pub struct DescribeArgs {
     #[command(flatten)]
     decoder: DecoderArgs,
     #[command(flatten)]
+    cache: CacheArgs,
+    #[command(flatten)]
     generate: GenerateArgs,
     /// Print one JSON object with the answer, token counts and times
     #[arg(long)]
@@ -65,8 +67,8 @@ pub fn run(args: &DescribeArgs, interrupt: &Interrupt) -> Result<()> {
         .collect::<Result<Vec<Part>>>()?;
     parts.push(Part::text(args.prompt.clone()));
 
-    let mut conversation =
-        Conversation::new(model, &args.decoder, &args.generate, args.system.clone())?;
+    let options = args.cache.session(&args.decoder);
+    let mut conversation = Conversation::new(model, options, &args.generate, args.system.clone())?;
     let show = match args.json {
         true => Show::Progress,
         false => Show::Stream,

@@ -17,6 +17,7 @@ mod options;
 mod pictures;
 mod progress;
 mod repl;
+mod session_file;
 mod show;
 mod tokenize;
 

@@ -1,10 +1,12 @@
 //! Arguments that several commands share.
 
 use clap::Args;
+use etcetera::BaseStrategy;
 use pixtral::{
     runtime::{KvType, Model},
     session::{DEFAULT_UBATCH, GenerateOptions, SamplingOptions, SessionOptions, Speculation},
 };
+use std::path::PathBuf;
 
 /// How the decoder is set up.
 #[derive(Args, Debug)]
@@ -49,6 +51,38 @@ impl DecoderArgs {
             n_threads: self.threads.map(|n| n as usize),
             ..SessionOptions::default()
         }
+    }
+}
+
+/// Where the results of the vision tower are kept from run to run.
+#[derive(Args, Debug)]
+pub struct CacheArgs {
+    /// Neither use nor keep what was computed for pictures in other runs
+    #[arg(long)]
+    no_cache: bool,
+    /// Folder that keeps it, at most 512 MiB [default: pixtral in the user's cache folder]
+    #[arg(long, value_name = "DIR", conflicts_with = "no_cache")]
+    cache_dir: Option<PathBuf>,
+}
+
+impl CacheArgs {
+    /// How a session of such a decoder is set up.
+    pub fn session(&self, decoder: &DecoderArgs) -> SessionOptions {
+        SessionOptions {
+            image_cache_dir: self.folder(),
+            ..decoder.session()
+        }
+    }
+
+    /// The folder, unless none is wanted or the system names none.
+    fn folder(&self) -> Option<PathBuf> {
+        if self.no_cache {
+            return None;
+        }
+        self.cache_dir.clone().or_else(|| {
+            let system = etcetera::choose_base_strategy().ok()?;
+            Some(system.cache_dir().join("pixtral"))
+        })
     }
 }
 

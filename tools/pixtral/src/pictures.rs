@@ -1,12 +1,14 @@
-//! Pictures named on the command line: read, decoded and prepared for the model.
+//! Pictures named on the command line: read, decoded and prepared for the model; and kept as files,
+//! to be prepared again the same way in a later run.
 
 use clap::Args;
 use pixtral::{
     Error, Result,
     chat::Part,
     config::VisionConfig,
-    preprocess::{PreprocessOptions, Preprocessor},
+    preprocess::{DecodeLimits, PreprocessOptions, Preprocessor},
 };
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::{
     fs::File,
@@ -19,7 +21,8 @@ use std::{
 const STDIN: &str = "-";
 
 /// How pictures are prepared.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct PictureArgs {
     /// Most tokens that a picture may take; larger pictures are scaled down further than usual
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..))]
@@ -78,14 +81,66 @@ fn is_picture(path: &Path) -> bool {
 
 /// The picture in the file `path`, or on standard input if that is `-`, as part of a message.
 pub fn load(preprocessor: &Preprocessor, path: &Path) -> Result<Part> {
-    let image = if path == Path::new(STDIN) {
-        let mut bytes = Vec::new();
-        io::stdin()
-            .read_to_end(&mut bytes)
-            .map_err(|e| Error::io("standard input", "read", e))?;
-        preprocessor.prepare("standard input", &bytes)?
-    } else {
-        preprocessor.prepare_file(path)?
-    };
-    Ok(Part::image(Arc::new(image)))
+    let (name, bytes) = read(path)?;
+    Ok(Part::image(Arc::new(preprocessor.prepare(&name, &bytes)?)))
+}
+
+/// Name and content of the file `path`, or of standard input if that is `-`.
+fn read(path: &Path) -> Result<(String, Vec<u8>)> {
+    if path != Path::new(STDIN) {
+        let bytes = DecodeLimits::default().read_file(path)?;
+        return Ok((path.display().to_string(), bytes));
+    }
+    let name = "standard input".to_owned();
+    let mut bytes = Vec::new();
+    io::stdin()
+        .read_to_end(&mut bytes)
+        .map_err(|e| Error::io(&name, "read", e))?;
+    Ok((name, bytes))
+}
+
+/// A picture as it was given: all that is needed to prepare it again. The encoded file is usually
+/// smaller than prepared pixels.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeptPicture {
+    name: String,
+    #[serde(with = "in_base64")]
+    file: Vec<u8>,
+    settings: PictureArgs,
+}
+
+impl KeptPicture {
+    /// The file `path`, or standard input if that is `-`, which is to be prepared by `settings`.
+    pub fn read(path: &Path, settings: &PictureArgs) -> Result<Self> {
+        let (name, file) = read(path)?;
+        Ok(Self {
+            name,
+            file,
+            settings: settings.clone(),
+        })
+    }
+
+    /// The picture as part of a message to a model with this vision tower.
+    pub fn prepare(&self, vision: &VisionConfig) -> Result<Part> {
+        let preprocessor = self.settings.preprocessor(vision);
+        let image = preprocessor.prepare(&self.name, &self.file)?;
+        Ok(Part::image(Arc::new(image)))
+    }
+}
+
+/// Bytes in JSON.
+mod in_base64 {
+    use base64::{Engine, prelude::BASE64_STANDARD};
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&BASE64_STANDARD.encode(bytes))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
+        BASE64_STANDARD
+            .decode(String::deserialize(from)?)
+            .map_err(D::Error::custom)
+    }
 }

@@ -104,7 +104,7 @@ pub fn run(args: &EvalArgs, interrupt: &Interrupt) -> Result<()> {
             preprocessor: args.pictures.preprocessor(&model.config().vision),
             conversation: Conversation::new(
                 model,
-                &args.decoder,
+                args.decoder.session(),
                 &args.generate,
                 args.system.clone(),
             )?,

@@ -10,4 +10,5 @@ mod eval;
 mod interrupt;
 mod looking;
 mod output;
+mod restarts;
 mod support;

@@ -53,10 +53,14 @@ pub fn text(path: &Path) -> String {
     path.to_str().expect("the path is UTF-8").to_owned()
 }
 
-/// The program with `args`.
+/// The program with `args`. What other runs have computed does not reach it: the user's cache folder
+/// would lie beneath a file.
 pub fn pixtral(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pixtral"));
-    command.args(args).stdin(Stdio::null());
+    command
+        .args(args)
+        .stdin(Stdio::null())
+        .env("XDG_CACHE_HOME", golden("README.md"));
     command
 }
 
