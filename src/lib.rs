@@ -9,7 +9,7 @@
 //! |---|---|
 //! | [`session`] | one conversation: prefix reuse, sampling, streaming, stop strings, cancelling |
 //! | [`runtime`] | model files to placed weights, the key-value cache, running the graphs |
-//! | [`quantize`] | checkpoint to GGUF file: recipe, streaming pipeline, report |
+//! | [`quantize`] | checkpoint to GGUF file: recipe, streaming pipeline, report; export to llama.cpp |
 //! | [`chat`] | messages to token ids and pictures |
 //! | [`preprocess`] | picture files to normalised pixels in patches |
 //! | [`model`] | weights by name, the vision graph and the decoder graph |

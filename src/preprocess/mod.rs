@@ -17,6 +17,7 @@ pub use decode::Rgb8Image;
 pub use grid::Patches;
 pub use limits::DecodeLimits;
 pub use prepared::PreparedImage;
+pub(crate) use resize::{MEAN, STD};
 
 use crate::{Error, ErrorKind, Result, config::VisionConfig};
 use grid::GridRule;

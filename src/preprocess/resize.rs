@@ -7,10 +7,10 @@
 use rayon::prelude::*;
 
 /// Mean of each channel, for pixels from 0 to 1 (CLIP's, in mistral_common's `DATASET_MEAN`).
-const MEAN: [f32; 3] = [0.48145466, 0.4578275, 0.40821073];
+pub(crate) const MEAN: [f32; 3] = [0.48145466, 0.4578275, 0.40821073];
 /// Standard deviation of each channel (mistral_common's `DATASET_STD`).
 #[expect(clippy::excessive_precision, reason = "the digits as published")]
-const STD: [f32; 3] = [0.26862954, 0.26130258, 0.27577711];
+pub(crate) const STD: [f32; 3] = [0.26862954, 0.26130258, 0.27577711];
 /// The free parameter of the cubic kernel (Keys, 1981); OpenCV's choice.
 const CUBIC: f32 = -0.75;
 /// Output rows of one parallel piece: enough that the source rows which two pieces share are few.

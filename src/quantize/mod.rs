@@ -3,7 +3,8 @@
 //! A [`Recipe`] decides the type of every tensor, the plan lays the file out, the pipeline streams
 //! the weights through it in one pass, and the [`Report`] says what became of them. Uses checkpoint
 //! sources, ggml's quantisation and the container's writer; knows nothing of graphs or sessions.
-//! The file itself is described in `docs/FORMAT.md`.
+//! The file itself is described in `docs/FORMAT.md`. [`export()`] gives it back as the pair of files
+//! that llama.cpp runs.
 //!
 //! ```no_run
 //! use pixtral::{checkpoint::Checkpoint, quantize::{Event, QuantizeOptions, Recipe, quantize}};
@@ -19,6 +20,7 @@
 //! ```
 
 mod encode;
+mod export;
 mod jobs;
 mod kept;
 mod mixture;
@@ -31,6 +33,7 @@ mod synthesize;
 #[cfg(test)]
 mod tests;
 
+pub use export::{ExportOptions, ExportReport, HalfReport, export};
 pub use pipeline::quantize;
 pub use recipe::{Recipe, TYPES, TensorOverride};
 pub use report::{Fallback, GroupReport, Report, SourceReport};
@@ -76,7 +79,7 @@ pub enum Event<'a> {
     /// Weights pass through; also told before the first of them.
     Converting {
         /// Bytes of the source that are done, those of kept tensors among them. For
-        /// [`synthesize`], which has no source, bytes of the file.
+        /// [`synthesize`], which has no source, and [`export`], bytes of what is written.
         done: u64,
         /// Bytes in all.
         total: u64,

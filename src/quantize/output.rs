@@ -41,7 +41,8 @@ pub(super) fn open(
     Writer::create(path, plan.clone(), how)
 }
 
-fn same_file(a: &Path, b: &Path) -> bool {
+/// Whether both paths lead to one file that is there.
+pub(super) fn same_file(a: &Path, b: &Path) -> bool {
     match (fs::canonicalize(a), fs::canonicalize(b)) {
         (Ok(a), Ok(b)) => a == b,
         _ => false,

@@ -17,7 +17,7 @@ use crate::{Error, ErrorKind, Result};
 const ALIGNMENT: u64 = 4096;
 
 /// Version of ggml's block formats (`GGML_QNT_VERSION` in ggml.h).
-const QUANTIZATION_VERSION: u32 = 2;
+pub(super) const QUANTIZATION_VERSION: u32 = 2;
 
 /// A conversion that has been thought through: every tensor's type and place.
 pub(super) struct Conversion {

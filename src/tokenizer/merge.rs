@@ -31,7 +31,18 @@ struct Part {
 
 impl Merger {
     /// Hands the ranks of `piece`'s tokens to `emit`, in order.
-    pub fn merge(&mut self, vocabulary: &Vocabulary, piece: &[u8], mut emit: impl FnMut(Rank)) {
+    pub fn merge(&mut self, vocabulary: &Vocabulary, piece: &[u8], emit: impl FnMut(Rank)) {
+        self.merge_below(vocabulary, Rank::MAX, piece, emit);
+    }
+
+    /// The same, making only tokens of ranks less than `limit`.
+    pub fn merge_below(
+        &mut self,
+        vocabulary: &Vocabulary,
+        limit: Rank,
+        piece: &[u8],
+        mut emit: impl FnMut(Rank),
+    ) {
         let n = piece.len();
         self.parts.clear();
         self.pairs.clear();
@@ -43,7 +54,7 @@ impl Merger {
             joined: None,
         }));
         for start in 0..n {
-            self.offer(vocabulary, piece, start);
+            self.offer(vocabulary, limit, piece, start);
         }
 
         while let Some(Reverse((rank, start))) = self.pairs.pop() {
@@ -59,9 +70,9 @@ impl Merger {
             if right.next < n {
                 self.parts[right.next].previous = start;
             }
-            self.offer(vocabulary, piece, start);
+            self.offer(vocabulary, limit, piece, start);
             if start > 0 {
-                self.offer(vocabulary, piece, left.previous);
+                self.offer(vocabulary, limit, piece, left.previous);
             }
         }
 
@@ -73,12 +84,13 @@ impl Merger {
     }
 
     /// Records what the part at `start` and its right neighbour would become.
-    fn offer(&mut self, vocabulary: &Vocabulary, piece: &[u8], start: usize) {
+    fn offer(&mut self, vocabulary: &Vocabulary, limit: Rank, piece: &[u8], start: usize) {
         let next = self.parts[start].next;
         let joined = self
             .parts
             .get(next)
-            .and_then(|right| vocabulary.rank(&piece[start..right.next]));
+            .and_then(|right| vocabulary.rank(&piece[start..right.next]))
+            .filter(|&rank| rank < limit);
         self.parts[start].joined = joined;
         if let Some(rank) = joined {
             self.pairs.push(Reverse((rank, start)));

@@ -14,6 +14,7 @@ const MODEL: &str = "tokenizer.ggml.model";
 const PRE: &str = "tokenizer.ggml.pre";
 const TOKENS: &str = "tokenizer.ggml.tokens";
 const TOKEN_TYPE: &str = "tokenizer.ggml.token_type";
+const MERGES: &str = "tokenizer.ggml.merges";
 const PATTERN: &str = "pixtral.tokenizer.pattern";
 const TEMPLATE: &str = "pixtral.template.version";
 
@@ -66,6 +67,25 @@ impl Tokenizer {
         metadata.insert("tokenizer.ggml.add_space_prefix", false);
         metadata.insert(PATTERN, self.0.splitter.pattern());
         metadata.insert(TEMPLATE, TEMPLATE_VERSION);
+    }
+
+    /// Writes what llama.cpp needs to cut text as this tokenizer does: `tokenizer.ggml.*` with the
+    /// merges, and no key of ours.
+    ///
+    /// # Errors
+    /// `UnsupportedModel` if the pattern is not the one that llama.cpp knows as "tekken".
+    pub fn to_llama_cpp_metadata(&self, metadata: &mut Metadata) -> Result<()> {
+        if self.0.splitter.pattern() != TEKKEN_PATTERN {
+            return Err(unsupported(format!(
+                "{PATTERN} is {:?}: llama.cpp knows no name for this pattern, only for tekken's",
+                self.0.splitter.pattern()
+            )));
+        }
+        self.to_metadata(metadata);
+        metadata.remove(PATTERN);
+        metadata.remove(TEMPLATE);
+        metadata.insert(MERGES, self.merges());
+        Ok(())
     }
 
     /// The tokenizer of a GGUF file: one of ours, or one that llama.cpp's converter made of a
@@ -176,6 +196,27 @@ mod tests {
         metadata.remove(TEMPLATE);
         let tokenizer = Tokenizer::from_metadata(&metadata).unwrap();
         assert_eq!(tokenizer.encode("a a"), [100, 259]);
+    }
+
+    #[test]
+    fn llama_cpp_gets_its_own_keys_and_no_other_pattern() {
+        let mut tokenizer = Tokenizer::from_metadata(&metadata()).unwrap();
+        let mut theirs = Metadata::new();
+        tokenizer.to_llama_cpp_metadata(&mut theirs).unwrap();
+        assert!(theirs.iter().all(|(k, _)| k.starts_with("tokenizer.ggml.")));
+        assert_eq!(theirs.strings(MERGES).unwrap(), ["\u{120} a"]);
+        let mut again = Metadata::new();
+        let back = Tokenizer::from_metadata(&theirs).unwrap();
+        back.to_metadata(&mut again);
+        assert_eq!(again, metadata());
+
+        let mut other = metadata();
+        other.insert(PATTERN, r"\s+|\S+");
+        tokenizer = Tokenizer::from_metadata(&other).unwrap();
+        let e = tokenizer
+            .to_llama_cpp_metadata(&mut Metadata::new())
+            .unwrap_err();
+        assert!(e.message().contains("no name for this pattern"), "{e}");
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod byte_chars;
 mod decode;
 mod hf;
 mod merge;
+mod merges;
 mod metadata;
 mod split;
 mod tekken;

@@ -4,6 +4,7 @@
 //! turns errors into one line and an exit code (1 for errors, 2 for usage, 130 for interrupts).
 
 mod convert;
+mod export;
 mod recipe;
 mod synth;
 
@@ -29,7 +30,8 @@ use std::process::ExitCode;
   pixtral-quantize q8_0 Pixtral-12B-2409 -o pixtral-q8.gguf   13.5 GB, next to no loss
   pixtral-quantize q4_k Pixtral-12B-2409 --dry-run            what would be written
   pixtral-quantize q3_k Pixtral-12B-2409 --tensor-type 'attn_v=q6_k' --tensor-type '^blk\\.0\\.=q8_0'
-  pixtral-quantize synth --help                               files of random weights"
+  pixtral-quantize synth --help                               files of random weights
+  pixtral-quantize export --help                              llama.cpp's pair of files"
 )]
 struct Cli {
     #[command(flatten)]
@@ -43,6 +45,7 @@ struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     Synth(synth::SynthArgs),
+    Export(export::ExportArgs),
 }
 
 fn main() -> ExitCode {
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
     let interrupt = Interrupt::install();
     let result = match (&cli.command, &cli.convert) {
         (Some(Command::Synth(args)), _) => synth::run(args, &interrupt),
+        (Some(Command::Export(args)), _) => export::run(args, &interrupt),
         (None, Some(args)) => convert::run(args, &cli.recipe, &interrupt),
         // clap insists on the arguments where there is no subcommand.
         (None, None) => return ExitCode::from(2),

@@ -2,6 +2,7 @@
 
 mod convert;
 mod errors;
+mod export;
 #[cfg(unix)]
 mod interrupt;
 mod support;
