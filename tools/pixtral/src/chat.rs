@@ -69,7 +69,8 @@ pub fn run(args: &ChatArgs, interrupt: &Interrupt) -> Result<()> {
     let model = demo_model::open_or_demo(args.model.as_deref(), interrupt)?;
     let vision = model.config().vision.clone();
     let options = args.cache.session(&args.decoder);
-    let mut conversation = Conversation::new(model, options, &args.generate, args.system.clone())?;
+    let mut conversation =
+        Conversation::new(model, options, args.generate.options(), args.system.clone())?;
     let file = args
         .session
         .as_deref()

@@ -1,9 +1,6 @@
 //! A conversation at the terminal: the messages so far and the session that has read them.
 
-use crate::{
-    ask::{self, Show},
-    options::GenerateArgs,
-};
+use crate::ask::{self, Show};
 use pixtral::{
     Error, ErrorKind, Result,
     chat::{ChatRequest, ChatTemplate, Message, Part},
@@ -27,13 +24,13 @@ impl Conversation {
     pub fn new(
         model: Arc<Model>,
         session: SessionOptions,
-        generate: &GenerateArgs,
+        options: GenerateOptions,
         system: Option<String>,
     ) -> Result<Self> {
         Ok(Self {
             template: ChatTemplate::new(model.tokenizer(), &model.config().vision)?,
             session: Session::new(model, session)?,
-            options: generate.options(),
+            options,
             system,
             messages: Vec::new(),
         })

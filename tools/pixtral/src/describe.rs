@@ -68,7 +68,8 @@ pub fn run(args: &DescribeArgs, interrupt: &Interrupt) -> Result<()> {
     parts.push(Part::text(args.prompt.clone()));
 
     let options = args.cache.session(&args.decoder);
-    let mut conversation = Conversation::new(model, options, &args.generate, args.system.clone())?;
+    let mut conversation =
+        Conversation::new(model, options, args.generate.options(), args.system.clone())?;
     let show = match args.json {
         true => Show::Progress,
         false => Show::Stream,

@@ -19,7 +19,12 @@ use answers::{Answers, ModelId, Origin};
 use clap::Args;
 use dataset::{Dataset, Entry, Selection};
 use metrics::Metric;
-use pixtral::{Error, ErrorKind, Result, ggml::CancelFlag, runtime::Model};
+use pixtral::{
+    Error, ErrorKind, Result,
+    ggml::CancelFlag,
+    runtime::Model,
+    session::{GenerateOptions, Speculation},
+};
 use pixtral_terminal::{Interrupt, noteln, out, outln, progress::bar};
 use report::{Csv, Report};
 use run::{Outcome, Runner};
@@ -105,7 +110,7 @@ pub fn run(args: &EvalArgs, interrupt: &Interrupt) -> Result<()> {
             conversation: Conversation::new(
                 model,
                 args.decoder.session(),
-                &args.generate,
+                args.generation(),
                 args.system.clone(),
             )?,
             interrupt,
@@ -144,10 +149,19 @@ pub fn run(args: &EvalArgs, interrupt: &Interrupt) -> Result<()> {
 }
 
 impl EvalArgs {
+    /// Without drafts: what batches are computed would depend on the clock, and with it the
+    /// rounding of a near tie.
+    fn generation(&self) -> GenerateOptions {
+        GenerateOptions {
+            speculation: Speculation::Off,
+            ..self.generate.options()
+        }
+    }
+
     /// What the answers depend on. The number of threads, the batch size and the length of the
     /// context are not part of it: they change no answer that is complete.
     fn origin(&self, model: &Model) -> Result<Origin> {
-        let options = self.generate.options();
+        let options = self.generation();
         let sampling = &options.sampling;
         let mut settings = Map::new();
         for (name, value) in [
