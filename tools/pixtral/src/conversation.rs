@@ -37,13 +37,16 @@ impl Conversation {
     }
 
     /// Sends a message of the user and returns the answer, which is then part of the
-    /// conversation, also if it was cut short. If there is none, the message is forgotten.
+    /// conversation, also if it was cut short. If there is none, or one without text (which the
+    /// template cannot express), the message is forgotten.
     pub fn ask(&mut self, parts: Vec<Part>, interrupt: &Interrupt, show: Show) -> Result<Answer> {
         self.messages.push(Message::user(parts));
         let answer = self.answer(interrupt, show);
         match &answer {
-            Ok(answer) => self.messages.push(Message::assistant(answer.text.clone())),
-            Err(_) => _ = self.messages.pop(),
+            Ok(answer) if !answer.text.is_empty() => {
+                self.messages.push(Message::assistant(answer.text.clone()));
+            }
+            _ => _ = self.messages.pop(),
         }
         answer
     }

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 fn turns(script: &str) -> Vec<Value> {
     let output = run_with_input(
-        &["chat", &text(&MODEL), "-n", "6", "--json"],
+        &["chat", &text(&MODEL), "-n", "6", "--no-draft", "--json"],
         script.as_bytes(),
     );
     let lines = stdout(&output);
@@ -60,6 +60,17 @@ fn a_mistake_in_a_script_ends_it_with_a_sentence() {
     assert_refused(&output, &["no-such.png: no such file"]);
     let output = run_with_input(&args, b"/imgae x.png\n");
     assert_refused(&output, &["no command /imgae"]);
+}
+
+#[test]
+fn an_answer_without_text_does_not_end_the_conversation() {
+    let output = run_with_input(
+        &["chat", &text(&MODEL), "-n", "0", "--json"],
+        b"Hello\nHello\n",
+    );
+    let answers = stdout(&output);
+    assert_eq!(answers.lines().count(), 2, "{answers}");
+    assert!(answers.contains("\"text\":\"\""), "{answers}");
 }
 
 #[test]

@@ -40,9 +40,12 @@ fn json_holds_the_answer_with_its_counts_and_times() {
 #[test]
 fn a_picture_on_standard_input_is_the_same_as_in_a_file() {
     let path = picture("i2.png");
-    let by_path = run(&["describe", &text(&MODEL), &path, "-n", "12"]);
+    let by_path = run(&["describe", &text(&MODEL), &path, "-n", "12", "--no-draft"]);
     let bytes = std::fs::read(&path).unwrap();
-    let by_pipe = run_with_input(&["describe", &text(&MODEL), "-", "-n", "12"], &bytes);
+    let by_pipe = run_with_input(
+        &["describe", &text(&MODEL), "-", "-n", "12", "--no-draft"],
+        &bytes,
+    );
     assert_eq!(stdout(&by_path), stdout(&by_pipe));
 }
 
@@ -55,6 +58,7 @@ fn a_seed_makes_a_random_answer_repeatable() {
             &picture("i0.png"),
             "-n",
             "12",
+            "--no-draft",
             "--temperature",
             "1.5",
             "--seed",
