@@ -42,6 +42,7 @@ impl SealedWriter {
         check_file_name(path)?;
         let partial = partial_path(path);
         let file = open_partial(&partial)?;
+        keep_private(&file);
         let mut writer = Self {
             path: path.to_owned(),
             file: BufWriter::new(file),
@@ -78,6 +79,17 @@ impl SealedWriter {
         write(self).map_err(|e| Error::io(&self.path, "write", e))
     }
 }
+
+/// Conversations and pictures are their owner's alone. A file system without permissions is no reason
+/// to refuse.
+#[cfg(unix)]
+fn keep_private(file: &fs::File) {
+    use std::os::unix::fs::PermissionsExt;
+    _ = file.set_permissions(fs::Permissions::from_mode(0o600));
+}
+
+#[cfg(not(unix))]
+fn keep_private(_file: &fs::File) {}
 
 impl Drop for SealedWriter {
     fn drop(&mut self) {
@@ -174,6 +186,17 @@ mod tests {
         assert_eq!(Sealed::open(&path, &FORMAT).unwrap().body().rest(), b"new");
         assert_eq!(fs::metadata(&path).unwrap().len(), OVERHEAD + 3);
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn only_the_owner_can_read_a_file() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        write(&path, b"secret", &FORMAT);
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{mode:o}");
     }
 
     #[test]
