@@ -1,15 +1,17 @@
 //! `pixtral-quantize TYPE CHECKPOINT`: the conversion itself.
 
-use crate::recipe::{RecipeArgs, tensor_type};
+use crate::{
+    recipe::{RecipeArgs, tensor_type},
+    work,
+};
 use clap::Args;
 use pixtral::{
     Error, ErrorKind, Result,
     checkpoint::Checkpoint,
-    ggml::CancelFlag,
     gguf::{TensorType, free_space, partial_path},
-    quantize::{Event, QuantizeOptions, Report, preview, quantize},
+    quantize::{QuantizeOptions, Report, preview, quantize},
 };
-use pixtral_terminal::{Interrupt, noteln, out, outln, progress::ByteProgress};
+use pixtral_terminal::{Interrupt, out, outln};
 use serde_json::json;
 use std::{
     fs,
@@ -64,27 +66,9 @@ pub fn run(args: &ConvertArgs, recipe: &RecipeArgs, interrupt: &Interrupt) -> Re
         n_threads: args.threads.map(|n| n as usize),
     };
     let start = Instant::now();
-    let flag = CancelFlag::default();
-    let mut bar = ByteProgress::default();
-    let mut hear = |event: &Event| {
-        match *event {
-            Event::Resuming { tensors, of } => noteln!(
-                "resuming {}: {tensors} of {of} tensors are there",
-                partial_path(&output).display()
-            ),
-            Event::Converting {
-                done,
-                total,
-                tensor,
-            } => bar.at(done, total, tensor),
-            _ => {}
-        }
-        flag.flow()
-    };
-    let result = interrupt.during(flag.clone(), || {
-        quantize(&checkpoint, &output, &recipe, &options, &mut hear)
+    let result = work::run(&output, interrupt, |hear| {
+        quantize(&checkpoint, &output, &recipe, &options, hear)
     });
-    drop(bar);
     let report = result.map_err(|e| explain_cancel(e, &output))?;
     print_report(args.json, &report, &output, start)
 }

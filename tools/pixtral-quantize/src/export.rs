@@ -1,13 +1,13 @@
 //! `pixtral-quantize export`: a model file as the pair of files that llama.cpp runs.
 
+use crate::work;
 use clap::Args;
 use pixtral::{
     Error, ErrorKind, Result,
-    ggml::CancelFlag,
     gguf::File,
-    quantize::{Event, ExportOptions, ExportReport, export},
+    quantize::{ExportOptions, ExportReport, export},
 };
-use pixtral_terminal::{Interrupt, outln, progress::ByteProgress};
+use pixtral_terminal::{Interrupt, outln};
 use serde_json::json;
 use std::{path::PathBuf, time::Instant};
 
@@ -44,24 +44,10 @@ pub fn run(args: &ExportArgs, interrupt: &Interrupt) -> Result<()> {
     let options = ExportOptions {
         overwrite: args.overwrite,
     };
-    let flag = CancelFlag::default();
-    let mut bar = ByteProgress::default();
-    let mut hear = |event: &Event| {
-        if let Event::Converting {
-            done,
-            total,
-            tensor,
-        } = *event
-        {
-            bar.at(done, total, tensor);
-        }
-        flag.flow()
-    };
-    let result = interrupt.during(flag.clone(), || {
-        export(&file, &args.text, &args.mmproj, options, &mut hear)
-    });
-    drop(bar);
-    print_report(args, &result?, start)
+    let report = work::run(&args.text, interrupt, |hear| {
+        export(&file, &args.text, &args.mmproj, options, hear)
+    })?;
+    print_report(args, &report, start)
 }
 
 fn print_report(args: &ExportArgs, report: &ExportReport, start: Instant) -> Result<()> {

@@ -7,6 +7,7 @@ mod convert;
 mod export;
 mod recipe;
 mod synth;
+mod work;
 
 use clap::{Parser, Subcommand};
 use pixtral_terminal::{Interrupt, exit};

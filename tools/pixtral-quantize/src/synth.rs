@@ -3,6 +3,7 @@
 use crate::{
     convert::print_report,
     recipe::{RecipeArgs, tensor_type},
+    work,
 };
 use clap::{Args, ValueEnum};
 use pixtral::{
@@ -11,7 +12,7 @@ use pixtral::{
     config::Config,
     ggml::CancelFlag,
     gguf::TensorType,
-    quantize::{Event, QuantizeOptions, synthesize},
+    quantize::{QuantizeOptions, synthesize},
 };
 use pixtral_terminal::{Interrupt, outln, progress::ByteProgress};
 use std::{
@@ -152,24 +153,10 @@ fn write_file(
         ..QuantizeOptions::default()
     };
     let start = Instant::now();
-    let flag = CancelFlag::default();
-    let mut bar = ByteProgress::default();
-    let mut hear = |event: &Event| {
-        if let Event::Converting {
-            done,
-            total,
-            tensor,
-        } = *event
-        {
-            bar.at(done, total, tensor);
-        }
-        flag.flow()
-    };
-    let result = interrupt.during(flag.clone(), || {
-        synthesize(source, output, &recipe, &options, &mut hear)
-    });
-    drop(bar);
-    print_report(args.json, &result?, output, start)
+    let report = work::run(output, interrupt, |hear| {
+        synthesize(source, output, &recipe, &options, hear)
+    })?;
+    print_report(args.json, &report, output, start)
 }
 
 fn write_checkpoint(

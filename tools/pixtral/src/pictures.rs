@@ -93,7 +93,9 @@ fn read(path: &Path) -> Result<(String, Vec<u8>)> {
     }
     let name = "standard input".to_owned();
     let mut bytes = Vec::new();
+    // One byte more than is accepted, for the refusal to notice; not all of an endless pipe.
     io::stdin()
+        .take(DecodeLimits::default().max_file_bytes.saturating_add(1))
         .read_to_end(&mut bytes)
         .map_err(|e| Error::io(&name, "read", e))?;
     Ok((name, bytes))
