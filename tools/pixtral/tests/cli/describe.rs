@@ -1,6 +1,6 @@
 //! `pixtral describe`.
 
-use super::support::{MODEL, json, picture, run, run_with_input, stderr, stdout, text};
+use super::support::{MODEL, bundled, json, picture, run, run_with_input, stderr, stdout, text};
 
 #[test]
 fn an_answer_goes_to_standard_output_and_the_timing_line_to_standard_error() {
@@ -70,13 +70,13 @@ fn a_seed_makes_a_random_answer_repeatable() {
     assert_ne!(ask("1"), ask("2"));
 }
 
+/// On the trained model: batches round differently, and random weights have nearer ties.
 #[test]
 fn without_drafts_the_answer_is_the_same() {
     let ask = |extra: &[&str]| {
         let args = [
             "describe",
-            &text(&MODEL),
-            &picture("i0.png"),
+            &text(&bundled("demo.png")),
             "-n",
             "24",
             "--json",
