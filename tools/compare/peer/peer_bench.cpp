@@ -21,17 +21,22 @@ namespace {
 struct Options {
     std::string model, mmproj;
     int threads = 1, prompt = 512, generate = 32, repetitions = 3, image_max_tokens = -1;
+    int gpu_layers = 0; // of the text model; the vision tower goes with the first
     bool repack = true;
     std::vector<std::pair<int, int>> images;
 };
 
-int positive(const std::string & name, const char * text) {
+int number(const std::string & name, const char * text, int least) {
     char * end = nullptr;
     const long n = std::strtol(text, &end, 10);
-    if (end == text || *end != '\0' || n < 1 || n > 1 << 24) {
-        throw std::runtime_error(name + ": expected a positive number, found " + text);
+    if (end == text || *end != '\0' || n < least || n > 1 << 24) {
+        throw std::runtime_error(name + ": expected a number from " + std::to_string(least) + ", found " + text);
     }
     return int(n);
+}
+
+int positive(const std::string & name, const char * text) {
+    return number(name, text, 1);
 }
 
 Options parse(int argc, char ** argv) {
@@ -60,6 +65,8 @@ Options parse(int argc, char ** argv) {
             o.repetitions = positive(name, value);
         } else if (name == "--image-max-tokens") {
             o.image_max_tokens = positive(name, value);
+        } else if (name == "--gpu-layers") {
+            o.gpu_layers = number(name, value, 0);
         } else if (name == "--image") {
             int width = 0, height = 0;
             if (std::sscanf(value, "%dx%d", &width, &height) != 2 || width < 1 || height < 1) {
@@ -173,10 +180,11 @@ void run(const Options & o) {
     const double load = seconds_of([&] {
         llama_model_params params = llama_model_default_params();
         params.use_extra_bufts = o.repack;
+        params.n_gpu_layers = o.gpu_layers;
         model.reset(llama_model_load_from_file(o.model.c_str(), params));
         must(model != nullptr, "loading the text model");
         mtmd_context_params vision_params = mtmd_context_params_default();
-        vision_params.use_gpu = false;
+        vision_params.use_gpu = o.gpu_layers > 0;
         vision_params.print_timings = false;
         vision_params.n_threads = o.threads;
         vision_params.warmup = false;

@@ -7,6 +7,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::cpu;
+#[cfg(feature = "cuda")]
+use crate::cuda;
+#[cfg(feature = "metal")]
+use crate::metal;
 use crate::source::{Source, required};
 
 /// All but the kernels, the slow ones first to keep the cores busy to the end.
@@ -50,6 +54,9 @@ pub fn compile(source: &Source) -> Result<(), String> {
             ));
         }
     };
+    if cfg!(feature = "metal") && required("CARGO_CFG_TARGET_VENDOR")? != "apple" {
+        return Err("the feature `metal` is for Apple's systems; build without it".to_owned());
+    }
     let context = Context {
         source,
         arch,
@@ -57,8 +64,17 @@ pub fn compile(source: &Source) -> Result<(), String> {
     };
     context.write_version_header()?;
 
-    let mut objects = context.objects("base", BASE, &["-DGGML_USE_CPU"])?;
+    // The registry lists the backends that it is compiled with; CUDA's is loaded instead.
+    let mut backends = vec!["-DGGML_USE_CPU"];
+    if cfg!(feature = "metal") {
+        backends.push("-DGGML_USE_METAL");
+    }
+    let mut objects = context.objects("base", BASE, &backends)?;
     objects.extend(cpu::objects(&context)?);
+    #[cfg(feature = "cuda")]
+    objects.extend(cuda::objects(&context)?);
+    #[cfg(feature = "metal")]
+    objects.extend(metal::objects(&context)?);
     let mut archive = cc::Build::new();
     archive
         .cpp(true)
