@@ -6,6 +6,7 @@
 mod ask;
 mod bench;
 mod chat;
+mod constraint;
 mod conversation;
 mod demo;
 mod demo_model;
