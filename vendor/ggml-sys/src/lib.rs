@@ -1,6 +1,7 @@
 //! Raw bindings to ggml 0.26: tensors, graphs, backends and the CPU kernels,
-//! exactly as the C headers declare them, and [`cpu`], the choice among the builds
-//! of the CPU kernels. This crate owns the build of ggml and nothing else:
+//! exactly as the C headers declare them, [`cpu`], the choice among the builds
+//! of the CPU kernels, and [`quantize`], kernels of our own for writing K-quants.
+//! This crate owns the build of ggml and what depends on instruction sets:
 //! whatever is safe or convenient belongs to its users.
 //!
 //! Callbacks given to ggml run with C frames around them, so none may unwind:
@@ -10,6 +11,7 @@
 //! message behind.
 
 pub mod cpu;
+pub mod quantize;
 
 #[allow(
     missing_docs,
