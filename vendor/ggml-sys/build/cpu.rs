@@ -68,6 +68,7 @@ fn files(arch: Arch) -> Vec<&'static str> {
 fn single(context: &Context, name: &str, instruction_set: &[&str]) -> Result<Vec<PathBuf>, String> {
     let flags = [FLAGS, instruction_set].concat();
     let mut objects = context.objects("cpu", &files(context.arch), &flags)?;
+    objects.extend(quantizer(context, "cpu", &flags)?);
     let name = format!("-DGGML_SYS_CPU_NAME=\"{name}\"");
     objects.extend(context.objects("cpu", &[&shim("cpu_single.c")?], &[&name])?);
     Ok(objects)
@@ -110,10 +111,11 @@ fn all_variants(context: &Context) -> Result<Vec<PathBuf>, String> {
         let flags = [flags.as_slice(), &[&table]].concat();
         let group = group(variant);
         let shim = context.objects(&group, &[&shim("cpu_variant.c")?], &flags)?;
+        let quantizer = quantizer(context, &group, &flags)?;
         linked.push(variant::link(
             context,
             variant,
-            &[objects.as_slice(), &shim].concat(),
+            &[objects.as_slice(), &shim, &quantizer].concat(),
         )?);
         list.push_str(&format!(
             "VARIANT({}, \"{}\")\n",
@@ -159,6 +161,13 @@ fn one_variant(
         flags,
         objects,
     })
+}
+
+/// The object of our own quantiser. Fused multiply-adds would give other bytes
+/// than ggml's, which is compiled for processors without them.
+fn quantizer(context: &Context, group: &str, flags: &[&str]) -> Result<Vec<PathBuf>, String> {
+    let flags = [flags, &["-ffp-contract=off"]].concat();
+    context.objects(group, &[&shim("quantize/quantize.cpp")?], &flags)
 }
 
 fn group(variant: &Variant) -> String {
