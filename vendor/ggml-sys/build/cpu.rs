@@ -4,13 +4,14 @@
 //! runs. Elsewhere, and with the feature `native`, there is one build.
 
 use std::env;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::compile::{Arch, Context};
 use crate::source::required;
 use crate::variant::{self, Recompile, Variant};
 
-/// ggml's CPU files, the slow ones first; `arch_files` gives the rest.
+/// ggml's CPU files and our own kernels, the slow ones first; `arch_files` gives
+/// the rest.
 const FILES: &[&str] = &[
     "ggml-cpu/ops.cpp",
     "ggml-cpu/llamafile/sgemm.cpp",
@@ -21,7 +22,7 @@ const FILES: &[&str] = &[
     "ggml-cpu/tiled/tiled-kernel.cpp",
     "ggml-cpu/ggml-cpu.cpp",
     "ggml-cpu/vec.cpp",
-    "ggml-cpu/traits.cpp",
+    "shim/kernels/hook.cpp", // in place of traits.cpp
     "ggml-cpu/amx/mmq.cpp",
     "ggml-cpu/amx/amx.cpp",
     "ggml-cpu/hbm.cpp",
@@ -69,7 +70,7 @@ fn single(context: &Context, name: &str, instruction_set: &[&str]) -> Result<Vec
     let flags = [FLAGS, instruction_set].concat();
     let mut objects = context.objects("cpu", &files(context.arch), &flags)?;
     let name = format!("-DGGML_SYS_CPU_NAME=\"{name}\"");
-    objects.extend(context.objects("cpu", &[&shim("cpu_single.c")?], &[&name])?);
+    objects.extend(context.objects("cpu", &["shim/cpu_single.c"], &[&name])?);
     Ok(objects)
 }
 
@@ -109,7 +110,7 @@ fn all_variants(context: &Context) -> Result<Vec<PathBuf>, String> {
         let table = format!("-DGGML_SYS_CPU_TABLE={}", variant.table());
         let flags = [flags.as_slice(), &[&table]].concat();
         let group = group(variant);
-        let shim = context.objects(&group, &[&shim("cpu_variant.c")?], &flags)?;
+        let shim = context.objects(&group, &["shim/cpu_variant.c"], &flags)?;
         linked.push(variant::link(
             context,
             variant,
@@ -122,7 +123,7 @@ fn all_variants(context: &Context) -> Result<Vec<PathBuf>, String> {
         ));
     }
     context.write("cpu_variants.h", &list)?;
-    linked.extend(context.objects("cpu", &[&shim("cpu_select.c")?], &[])?);
+    linked.extend(context.objects("cpu", &["shim/cpu_select.c"], &[])?);
     Ok(linked)
 }
 
@@ -163,17 +164,4 @@ fn one_variant(
 
 fn group(variant: &Variant) -> String {
     format!("cpu-{}", variant.name)
-}
-
-/// The full path of one of this package's own C files.
-fn shim(name: &str) -> Result<String, String> {
-    let path = Path::new(&required("CARGO_MANIFEST_DIR")?)
-        .join("shim")
-        .join(name);
-    path.into_os_string().into_string().map_err(|path| {
-        format!(
-            "{}: the path is not UTF-8; move this package elsewhere",
-            path.display()
-        )
-    })
 }
