@@ -39,6 +39,8 @@ pub enum Arch {
 pub struct Context<'a> {
     pub source: &'a Source,
     pub arch: Arch,
+    /// The folder of this package.
+    pub package: PathBuf,
     /// Cargo's folder for this build's output.
     pub out: PathBuf,
 }
@@ -60,6 +62,7 @@ pub fn compile(source: &Source) -> Result<(), String> {
     let context = Context {
         source,
         arch,
+        package: PathBuf::from(required("CARGO_MANIFEST_DIR")?),
         out: PathBuf::from(required("OUT_DIR")?),
     };
     context.write_version_header()?;
@@ -88,9 +91,9 @@ pub fn compile(source: &Source) -> Result<(), String> {
 }
 
 impl Context<'_> {
-    /// Compiles `files`, relative to ggml's source folder or absolute, with
-    /// extra `flags`. The objects lie in the folder `group` of the output and
-    /// come in the order of the files.
+    /// Compiles `files`, named as for [`path_of`](Self::path_of), with extra
+    /// `flags`. The objects lie in the folder `group` of the output and come in
+    /// the order of the files.
     pub fn objects(
         &self,
         group: &str,
@@ -116,6 +119,15 @@ impl Context<'_> {
         Ok(ordered.collect())
     }
 
+    /// A file of this package (`shim/…`) or of ggml's source folder.
+    fn path_of(&self, file: &str) -> PathBuf {
+        if file.starts_with("shim/") {
+            self.package.join(file)
+        } else {
+            self.source.src().join(file)
+        }
+    }
+
     /// Whether the compiler accepts a flag.
     pub fn knows_flag(&self, flag: &str) -> bool {
         self.compiler(true).is_flag_supported(flag).unwrap_or(false)
@@ -131,7 +143,7 @@ impl Context<'_> {
         let mut build = compiler.clone();
         build
             .out_dir(dir)
-            .files(files.iter().map(|file| self.source.src().join(file)));
+            .files(files.iter().map(|file| self.path_of(file)));
         for flag in flags {
             build.flag(flag);
         }

@@ -1,6 +1,7 @@
 //! Raw bindings to ggml 0.26: tensors, graphs, backends and the CPU kernels,
 //! exactly as the C headers declare them, [`cpu`], the choice among the builds
-//! of the CPU kernels, and [`quantize`], kernels of our own for writing K-quants.
+//! of the CPU kernels, and [`quantize`], kernels of our own for writing K-quants, and
+//! [`kernels`], the switch to kernels of our own for computing.
 //! With the feature `cuda` also [`loadable`], what a loadable backend shows.
 //! This crate owns the build of ggml and what depends on instruction sets:
 //! whatever is safe or convenient belongs to its users.
@@ -12,6 +13,7 @@
 //! message behind.
 
 pub mod cpu;
+pub mod kernels;
 #[cfg(feature = "cuda")]
 pub mod loadable;
 pub mod quantize;
