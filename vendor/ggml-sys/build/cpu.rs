@@ -22,6 +22,8 @@ const FILES: &[&str] = &[
     "ggml-cpu/tiled/tiled-kernel.cpp",
     "ggml-cpu/ggml-cpu.cpp",
     "ggml-cpu/vec.cpp",
+    "shim/kernels/matmul/matmul.cpp",
+    "shim/kernels/matmul/matvec.cpp",
     "shim/kernels/hook.cpp", // in place of traits.cpp
     "ggml-cpu/amx/mmq.cpp",
     "ggml-cpu/amx/amx.cpp",

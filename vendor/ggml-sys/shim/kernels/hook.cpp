@@ -12,6 +12,7 @@
 
 #include "../own_kernels.h"
 #include "kernel.h"
+#include "matmul/matmul.h"
 
 namespace {
 
@@ -20,17 +21,39 @@ using ggml_sys::Kernel;
 /* The kernels that this instruction set has; those for one operation in the
  * order in which they are asked. */
 const Kernel *const KERNELS[] = {
+#if defined(GGML_SYS_HAS_MATVEC)
+    &ggml_sys::matvec, // before matmul, which would accept a single column too
+#endif
+#if defined(GGML_SYS_HAS_MATMUL)
+    &ggml_sys::matmul,
+#endif
     nullptr,
 };
 
 std::atomic<bool> use_own{true};
+
+/* Whether the tensor's bytes are laid out as its type says: there are buffers
+ * that rearrange weights for kernels of ggml. */
+bool is_plain(const ggml_tensor *tensor) {
+    const ggml_backend_buffer *buffer = tensor->view_src ? tensor->view_src->buffer : tensor->buffer;
+    return !buffer || ggml_backend_buffer_is_host((ggml_backend_buffer_t)buffer);
+}
+
+bool has_plain_operands(const ggml_tensor *op) {
+    for (const ggml_tensor *source : op->src) {
+        if (source && !is_plain(source)) {
+            return false;
+        }
+    }
+    return true;
+}
 
 const Kernel *find(const ggml_tensor *op) {
     if (!use_own.load(std::memory_order_relaxed)) {
         return nullptr;
     }
     for (const Kernel *const *kernel = KERNELS; *kernel; kernel++) {
-        if ((*kernel)->op == op->op && (*kernel)->accepts(op)) {
+        if ((*kernel)->op == op->op && (*kernel)->accepts(op) && has_plain_operands(op)) {
             return *kernel;
         }
     }
