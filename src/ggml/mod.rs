@@ -30,6 +30,6 @@ pub use buffer::Buffer;
 pub use context::{Context, Tensor};
 pub use cpu::cpu_variant;
 pub use graph::Graph;
-pub(crate) use ops::Rope;
+pub(crate) use ops::{Precision, Rope};
 pub use scheduler::{Observer, Scheduler};
 pub use types::{Element, Type};

@@ -3,46 +3,15 @@
 //! A process can use only one build, so the tests start this program again with
 //! the override set and look at the outcome.
 
+mod support;
+
 use std::env;
 use std::ffi::c_void;
-use std::process::{Command, Output};
 use std::ptr;
 
 use ggml_sys::cpu::{self, SelectError};
 use ggml_sys::*;
-
-/// Names the emulator that runs this program, if one does: a program cannot tell.
-const RUNNER: &str = "GGML_SYS_TEST_RUNNER";
-
-/// Runs one test of this file in a process of its own.
-fn rerun(test: &str, variant: &str) -> Output {
-    let program = env::current_exe().expect("the test's own path");
-    let mut command = match env::var_os(RUNNER) {
-        Some(runner) => {
-            let mut command = Command::new(runner);
-            command.arg(program);
-            command
-        }
-        None => Command::new(program),
-    };
-    command
-        .args(["--exact", test, "--nocapture"])
-        .env(cpu::ENV, variant)
-        .env("GGML_NO_BACKTRACE", "1")
-        .output()
-        .expect("the test program starts")
-}
-
-fn assert_passes(test: &str, variant: &str) {
-    let output = rerun(test, variant);
-    let said = |bytes| String::from_utf8_lossy(bytes).into_owned();
-    assert!(
-        output.status.success(),
-        "{variant}: {}\n{}",
-        said(&output.stdout),
-        said(&output.stderr)
-    );
-}
+use support::{assert_passes, rerun};
 
 #[test]
 fn every_supported_variant_multiplies_exactly() {

@@ -11,6 +11,7 @@
 #include <atomic>
 
 #include "../own_kernels.h"
+#include "attention.h"
 #include "kernel.h"
 
 namespace {
@@ -20,6 +21,9 @@ using ggml_sys::Kernel;
 /* The kernels that this instruction set has; those for one operation in the
  * order in which they are asked. */
 const Kernel *const KERNELS[] = {
+#ifdef ATTENTION_SIMD
+    &ggml_sys::attention_kernel,
+#endif
     nullptr,
 };
 
