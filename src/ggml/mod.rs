@@ -32,6 +32,6 @@ pub use context::{Context, Tensor};
 pub use cpu::cpu_variant;
 pub use graph::Graph;
 pub use loadable::{LoadedBackend, loaded_backends};
-pub(crate) use ops::Rope;
+pub(crate) use ops::{Precision, Rope};
 pub use scheduler::{Observer, Scheduler};
 pub use types::{Element, Type};

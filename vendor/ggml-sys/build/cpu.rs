@@ -19,6 +19,7 @@ const FILES: &[&str] = &[
     "ggml-cpu/tiled/tiled.cpp",
     "ggml-cpu/binary-ops.cpp",
     "ggml-cpu/unary-ops.cpp",
+    "shim/kernels/attention.cpp",
     "ggml-cpu/tiled/tiled-kernel.cpp",
     "ggml-cpu/ggml-cpu.cpp",
     "ggml-cpu/vec.cpp",

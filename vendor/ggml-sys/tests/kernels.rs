@@ -2,10 +2,12 @@
 //! machine can run, for products of any shape.
 
 mod common;
+mod support;
 
 use std::ptr;
 
-use common::{assert_passes, dequantise, naive_product, noise, quantise, rerun_with};
+use common::{dequantise, naive_product, noise, quantise};
+use support::{assert_passes, rerun_with};
 use ggml_sys::kernels::{ENV, Kernels, UnknownKernels};
 use ggml_sys::*;
 use proptest::prelude::*;

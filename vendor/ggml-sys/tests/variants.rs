@@ -4,14 +4,16 @@
 //! the override set and look at the outcome.
 
 mod common;
+mod support;
 
 use std::env;
 use std::ptr;
 
-use common::{assert_passes, dequantise, naive_product, noise, quantise, rerun};
+use common::{dequantise, naive_product, noise, quantise};
 
 use ggml_sys::cpu::{self, SelectError};
 use ggml_sys::*;
+use support::{assert_passes, rerun};
 
 #[test]
 fn every_supported_variant_multiplies_exactly() {

@@ -11,6 +11,7 @@
 #include <atomic>
 
 #include "../own_kernels.h"
+#include "attention.h"
 #include "kernel.h"
 #include "matmul/matmul.h"
 
@@ -26,6 +27,9 @@ const Kernel *const KERNELS[] = {
 #endif
 #if defined(GGML_SYS_HAS_MATMUL)
     &ggml_sys::matmul,
+#endif
+#ifdef ATTENTION_SIMD
+    &ggml_sys::attention_kernel,
 #endif
     nullptr,
 };
