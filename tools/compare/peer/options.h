@@ -3,11 +3,10 @@
 
 #include "peer.h"
 
-#include <cstring>
-
 struct Options {
     std::string model, mmproj, picture, question, second, save_state, load_state;
     int threads = 1, prompt = 0, generate = 0, before = 0, context = 0, repetitions = 1, image_max_tokens = -1;
+    int gpu_layers = 0; // of the text model; the vision tower goes with the first
     bool repack = true, mmap = true;
     llama_flash_attn_type flash = LLAMA_FLASH_ATTN_TYPE_AUTO;
     std::vector<std::pair<int, int>> images;
@@ -36,6 +35,10 @@ struct Options {
                 *n = number(name, value, 1);
                 return true;
             }
+        }
+        if (name == "--gpu-layers") {
+            gpu_layers = number(name, value, 0);
+            return true;
         }
         if (name == "--image") {
             int width = 0, height = 0;

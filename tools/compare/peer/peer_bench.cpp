@@ -20,6 +20,7 @@ struct Peer {
     void load() {
         llama_model_params params = llama_model_default_params();
         params.use_extra_bufts = o.repack;
+        params.n_gpu_layers = o.gpu_layers;
         params.load_mode = o.mmap ? LLAMA_LOAD_MODE_AUTO : LLAMA_LOAD_MODE_NONE;
         model.reset(llama_model_load_from_file(o.model.c_str(), params));
         must(model != nullptr, "loading the text model");
@@ -27,7 +28,7 @@ struct Peer {
             return;
         }
         mtmd_context_params vision_params = mtmd_context_params_default();
-        vision_params.use_gpu = false;
+        vision_params.use_gpu = o.gpu_layers > 0;
         vision_params.print_timings = false;
         vision_params.n_threads = o.threads;
         vision_params.warmup = false;

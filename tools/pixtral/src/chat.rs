@@ -2,6 +2,7 @@
 
 use crate::{
     ask::{self, Show},
+    constraint::ConstraintArgs,
     conversation::Conversation,
     demo_model,
     options::{CacheArgs, DecoderArgs, GenerateArgs},
@@ -49,6 +50,8 @@ pub struct ChatArgs {
     cache: CacheArgs,
     #[command(flatten)]
     generate: GenerateArgs,
+    #[command(flatten)]
+    constraint: ConstraintArgs,
     /// Print one JSON object a turn, with the answer, token counts and times
     #[arg(long)]
     json: bool,
@@ -68,9 +71,9 @@ struct Chat<'a> {
 pub fn run(args: &ChatArgs, interrupt: &Interrupt) -> Result<()> {
     let model = demo_model::open_or_demo(args.model.as_deref(), interrupt)?;
     let vision = model.config().vision.clone();
-    let options = args.cache.session(&args.decoder);
-    let mut conversation =
-        Conversation::new(model, options, args.generate.options(), args.system.clone())?;
+    let session = args.cache.session(&args.decoder);
+    let options = args.constraint.options(&args.generate, &model)?;
+    let mut conversation = Conversation::new(model, session, options, args.system.clone())?;
     let file = args
         .session
         .as_deref()

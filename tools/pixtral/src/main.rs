@@ -6,11 +6,13 @@
 mod ask;
 mod bench;
 mod chat;
+mod constraint;
 mod conversation;
 mod demo;
 mod demo_model;
 mod describe;
 mod eval;
+mod fit;
 mod inspect;
 mod memory;
 mod options;
@@ -42,6 +44,7 @@ enum Command {
     Tokenize(tokenize::TokenizeArgs),
     Bench(bench::BenchArgs),
     Eval(eval::EvalArgs),
+    Fit(fit::FitArgs),
 }
 
 fn main() -> ExitCode {
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         Command::Tokenize(args) => tokenize::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Eval(args) => eval::run(args, &interrupt),
+        Command::Fit(args) => fit::run(args),
     };
     exit(result)
 }

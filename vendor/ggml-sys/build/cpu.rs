@@ -4,13 +4,14 @@
 //! runs. Elsewhere, and with the feature `native`, there is one build.
 
 use std::env;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::compile::{Arch, Context};
 use crate::source::required;
 use crate::variant::{self, Recompile, Variant};
 
-/// ggml's CPU files, the slow ones first; `arch_files` gives the rest.
+/// ggml's CPU files and our own kernels, the slow ones first; `arch_files` gives
+/// the rest.
 const FILES: &[&str] = &[
     "ggml-cpu/ops.cpp",
     "ggml-cpu/llamafile/sgemm.cpp",
@@ -21,7 +22,7 @@ const FILES: &[&str] = &[
     "ggml-cpu/tiled/tiled-kernel.cpp",
     "ggml-cpu/ggml-cpu.cpp",
     "ggml-cpu/vec.cpp",
-    "ggml-cpu/traits.cpp",
+    "shim/kernels/hook.cpp", // in place of traits.cpp
     "ggml-cpu/amx/mmq.cpp",
     "ggml-cpu/amx/amx.cpp",
     "ggml-cpu/hbm.cpp",
@@ -70,7 +71,7 @@ fn single(context: &Context, name: &str, instruction_set: &[&str]) -> Result<Vec
     let mut objects = context.objects("cpu", &files(context.arch), &flags)?;
     objects.extend(quantizer(context, "cpu", &flags)?);
     let name = format!("-DGGML_SYS_CPU_NAME=\"{name}\"");
-    objects.extend(context.objects("cpu", &[&shim("cpu_single.c")?], &[&name])?);
+    objects.extend(context.objects("cpu", &["shim/cpu_single.c"], &[&name])?);
     Ok(objects)
 }
 
@@ -110,7 +111,7 @@ fn all_variants(context: &Context) -> Result<Vec<PathBuf>, String> {
         let table = format!("-DGGML_SYS_CPU_TABLE={}", variant.table());
         let flags = [flags.as_slice(), &[&table]].concat();
         let group = group(variant);
-        let shim = context.objects(&group, &[&shim("cpu_variant.c")?], &flags)?;
+        let shim = context.objects(&group, &["shim/cpu_variant.c"], &flags)?;
         let quantizer = quantizer(context, &group, &flags)?;
         linked.push(variant::link(
             context,
@@ -124,7 +125,7 @@ fn all_variants(context: &Context) -> Result<Vec<PathBuf>, String> {
         ));
     }
     context.write("cpu_variants.h", &list)?;
-    linked.extend(context.objects("cpu", &[&shim("cpu_select.c")?], &[])?);
+    linked.extend(context.objects("cpu", &["shim/cpu_select.c"], &[])?);
     Ok(linked)
 }
 
@@ -167,22 +168,9 @@ fn one_variant(
 /// than ggml's, which is compiled for processors without them.
 fn quantizer(context: &Context, group: &str, flags: &[&str]) -> Result<Vec<PathBuf>, String> {
     let flags = [flags, &["-ffp-contract=off"]].concat();
-    context.objects(group, &[&shim("quantize/quantize.cpp")?], &flags)
+    context.objects(group, &["shim/quantize/quantize.cpp"], &flags)
 }
 
 fn group(variant: &Variant) -> String {
     format!("cpu-{}", variant.name)
-}
-
-/// The full path of one of this package's own C files.
-fn shim(name: &str) -> Result<String, String> {
-    let path = Path::new(&required("CARGO_MANIFEST_DIR")?)
-        .join("shim")
-        .join(name);
-    path.into_os_string().into_string().map_err(|path| {
-        format!(
-            "{}: the path is not UTF-8; move this package elsewhere",
-            path.display()
-        )
-    })
 }
