@@ -98,6 +98,23 @@ fn bench_measures_every_phase() {
         assert!(value.is_some_and(|v| v > 0.0), "{pointer} in {report}");
     }
     assert!(report["cpu_variant"].is_string());
+    assert_eq!(report["decode"]["after"], 20);
+}
+
+#[test]
+fn bench_generates_after_a_context_that_it_did_not_read() {
+    let model = text(&MODEL);
+    let short = [
+        "bench", &model, "--image", "16x16", "--prompt", "3", "--json",
+    ];
+    let report = json(&run(&[&short[..], &["--after", "500"]].concat()));
+    assert_eq!(report["decode"]["after"], 500);
+    assert_eq!(report["prefill"]["tokens"], 3);
+    let refused = run(&[&short[..], &["--after", "500", "--ctx", "500"]].concat());
+    assert_refused(
+        &refused,
+        &["--after 500 leaves no room in the context of 500 tokens"],
+    );
 }
 
 #[test]
