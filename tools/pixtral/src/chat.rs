@@ -6,6 +6,7 @@ use crate::{
     demo_model,
     options::{CacheArgs, DecoderArgs, GenerateArgs},
     pictures::{KeptPicture, PictureArgs},
+    placement::{self, PlanArgs},
     repl::{Input, Repl, Turn},
     session_file::SessionFile,
 };
@@ -46,6 +47,8 @@ pub struct ChatArgs {
     #[command(flatten)]
     decoder: DecoderArgs,
     #[command(flatten)]
+    plan: PlanArgs,
+    #[command(flatten)]
     cache: CacheArgs,
     #[command(flatten)]
     generate: GenerateArgs,
@@ -69,8 +72,16 @@ pub fn run(args: &ChatArgs, interrupt: &Interrupt) -> Result<()> {
     let model = demo_model::open_or_demo(args.model.as_deref(), interrupt)?;
     let vision = model.config().vision.clone();
     let options = args.cache.session(&args.decoder);
-    let mut conversation =
-        Conversation::new(model, options, args.generate.options(), args.system.clone())?;
+    if args.plan.wanted {
+        return placement::show_plan(&model, &options, args.json);
+    }
+    let mut conversation = Conversation::new(
+        model,
+        options,
+        args.generate.options(),
+        args.system.clone(),
+        interrupt,
+    )?;
     let file = args
         .session
         .as_deref()

@@ -6,6 +6,7 @@ use crate::{
     demo_model,
     options::{CacheArgs, DecoderArgs, GenerateArgs},
     pictures::{self, PictureArgs},
+    placement::{self, PlanArgs},
 };
 use clap::Args;
 use pixtral::{Result, chat::Part};
@@ -44,6 +45,8 @@ pub struct DescribeArgs {
     #[command(flatten)]
     decoder: DecoderArgs,
     #[command(flatten)]
+    plan: PlanArgs,
+    #[command(flatten)]
     cache: CacheArgs,
     #[command(flatten)]
     generate: GenerateArgs,
@@ -60,6 +63,10 @@ pub fn run(args: &DescribeArgs, interrupt: &Interrupt) -> Result<()> {
         crate::usage_error("describe", &missing);
     }
     let model = demo_model::open_or_demo(model, interrupt)?;
+    let options = args.cache.session(&args.decoder);
+    if args.plan.wanted {
+        return placement::show_plan(&model, &options, args.json);
+    }
     let preprocessor = args.pictures.preprocessor(&model.config().vision);
     let mut parts = images
         .iter()
@@ -67,9 +74,13 @@ pub fn run(args: &DescribeArgs, interrupt: &Interrupt) -> Result<()> {
         .collect::<Result<Vec<Part>>>()?;
     parts.push(Part::text(args.prompt.clone()));
 
-    let options = args.cache.session(&args.decoder);
-    let mut conversation =
-        Conversation::new(model, options, args.generate.options(), args.system.clone())?;
+    let mut conversation = Conversation::new(
+        model,
+        options,
+        args.generate.options(),
+        args.system.clone(),
+        interrupt,
+    )?;
     let show = match args.json {
         true => Show::Progress,
         false => Show::Stream,

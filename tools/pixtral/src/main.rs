@@ -10,16 +10,19 @@ mod conversation;
 mod demo;
 mod demo_model;
 mod describe;
+mod devices;
 mod eval;
 mod inspect;
 mod memory;
 mod options;
 mod pictures;
+mod placement;
 mod progress;
 mod repl;
 mod session_file;
 mod show;
 mod tokenize;
+mod worker;
 
 use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 use pixtral_terminal::{Interrupt, exit};
@@ -42,6 +45,8 @@ enum Command {
     Tokenize(tokenize::TokenizeArgs),
     Bench(bench::BenchArgs),
     Eval(eval::EvalArgs),
+    Devices(devices::DevicesArgs),
+    Worker(worker::WorkerArgs),
 }
 
 fn main() -> ExitCode {
@@ -53,8 +58,10 @@ fn main() -> ExitCode {
         Command::Chat(args) => chat::run(args, &interrupt),
         Command::Inspect(args) => inspect::run(args, &interrupt),
         Command::Tokenize(args) => tokenize::run(args),
-        Command::Bench(args) => bench::run(args),
+        Command::Bench(args) => bench::run(args, &interrupt),
         Command::Eval(args) => eval::run(args, &interrupt),
+        Command::Devices(args) => devices::run(args),
+        Command::Worker(args) => worker::run(args, &interrupt),
     };
     exit(result)
 }

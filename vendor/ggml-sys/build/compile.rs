@@ -58,6 +58,7 @@ pub fn compile(source: &Source) -> Result<(), String> {
     context.write_version_header()?;
 
     let mut objects = context.objects("base", BASE, &["-DGGML_USE_CPU"])?;
+    objects.extend(context.objects("rpc", &[&shim("rpc.cpp")?], &[])?);
     objects.extend(cpu::objects(&context)?);
     let mut archive = cc::Build::new();
     archive
@@ -69,6 +70,19 @@ pub fn compile(source: &Source) -> Result<(), String> {
         println!("cargo::rustc-link-lib=advapi32");
     }
     Ok(())
+}
+
+/// The full path of one of this package's own C and C++ files.
+pub fn shim(name: &str) -> Result<String, String> {
+    let path = Path::new(&required("CARGO_MANIFEST_DIR")?)
+        .join("shim")
+        .join(name);
+    path.into_os_string().into_string().map_err(|path| {
+        format!(
+            "{}: the path is not UTF-8; move this package elsewhere",
+            path.display()
+        )
+    })
 }
 
 impl Context<'_> {

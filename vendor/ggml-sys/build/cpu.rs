@@ -4,9 +4,9 @@
 //! runs. Elsewhere, and with the feature `native`, there is one build.
 
 use std::env;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use crate::compile::{Arch, Context};
+use crate::compile::{Arch, Context, shim};
 use crate::source::required;
 use crate::variant::{self, Recompile, Variant};
 
@@ -163,17 +163,4 @@ fn one_variant(
 
 fn group(variant: &Variant) -> String {
     format!("cpu-{}", variant.name)
-}
-
-/// The full path of one of this package's own C files.
-fn shim(name: &str) -> Result<String, String> {
-    let path = Path::new(&required("CARGO_MANIFEST_DIR")?)
-        .join("shim")
-        .join(name);
-    path.into_os_string().into_string().map_err(|path| {
-        format!(
-            "{}: the path is not UTF-8; move this package elsewhere",
-            path.display()
-        )
-    })
 }

@@ -1,7 +1,8 @@
 //! Raw bindings to ggml 0.26: tensors, graphs, backends and the CPU kernels,
-//! exactly as the C headers declare them, and [`cpu`], the choice among the builds
-//! of the CPU kernels. This crate owns the build of ggml and nothing else:
-//! whatever is safe or convenient belongs to its users.
+//! exactly as the C headers declare them, [`cpu`], the choice among the builds
+//! of the CPU kernels, and [`rpc`], its backend for other machines. This crate
+//! owns the build of ggml and nothing else: whatever is safe or convenient
+//! belongs to its users.
 //!
 //! Callbacks given to ggml run with C frames around them, so none may unwind:
 //! a panic that leaves an `extern "C"` function ends the process. ggml reports a
@@ -10,6 +11,7 @@
 //! message behind.
 
 pub mod cpu;
+pub mod rpc;
 
 #[allow(
     missing_docs,
