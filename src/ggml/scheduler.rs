@@ -126,6 +126,17 @@ impl Scheduler {
         }
     }
 
+    /// Bytes of working memory that `graph` would need, which is not placed for it.
+    pub fn measure(&self, graph: &Graph) -> Result<u64> {
+        let place = Place::new(&self.backend, self.max_nodes.max(2 * graph.n_nodes()))?;
+        let mut n_bytes = 0;
+        // SAFETY: scheduler and graph are alive; one size is written for the one backend.
+        unsafe {
+            sys::ggml_backend_sched_reserve_size(place.ptr.as_ptr(), graph.as_ptr(), &mut n_bytes);
+        }
+        Ok(n_bytes as u64)
+    }
+
     /// Bytes of working memory that the places hold.
     pub fn working_bytes(&self) -> usize {
         let backend = self.backend.as_ptr();

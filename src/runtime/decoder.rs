@@ -3,19 +3,24 @@
 use super::{
     Model,
     kv_cache::{KvCache, KvType},
+    memory::Available,
+    needs::MemoryNeeds,
+    paging::Pager,
     placed::PlacedGraphs,
 };
 use crate::{
     Error, ErrorKind, Result,
-    ggml::{Backend, CancelFlag, Scheduler},
+    config::TextConfig,
+    ggml::{Backend, CancelFlag, Graph, Observer, Scheduler},
     model::{
-        decoder::{DecoderGraph, Shape, max_nodes},
+        decoder::{DecoderGraph, LAYER_PREFIX, Shape, max_nodes},
         text_periods,
     },
     tokenizer::TokenId,
 };
 use half::f16;
 use std::{
+    ops::ControlFlow,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -29,10 +34,14 @@ const KV_STEP: usize = 256;
 pub struct DecoderOptions {
     /// Longest sequence in tokens.
     pub n_ctx: usize,
+    /// Most tokens of a run, for which working memory is reckoned with.
+    pub n_ubatch: usize,
     /// Storage type of keys and values.
     pub kv_type: KvType,
     /// Threads to compute with.
     pub n_threads: usize,
+    /// Bytes of memory that the caller will need for itself.
+    pub reserve_bytes: u64,
 }
 
 /// The decoder of a model with the memory of one sequence.
@@ -44,6 +53,9 @@ pub struct Decoder {
     placed: PlacedGraphs,
     mask: Vec<f16>,
     run_time: Duration,
+    needs: MemoryNeeds,
+    /// Present if the weights do not fit into memory.
+    pager: Option<Pager>,
 }
 
 /// Tokens to append, with the rows of those that stand for image patches.
@@ -77,21 +89,26 @@ pub enum Outputs {
 
 impl Decoder {
     /// A decoder with an empty cache on the CPU.
+    ///
+    /// Errors with `OutOfMemory`, before anything is computed, if there is no room for the cache and
+    /// for computing. If there is, but not for all weights as well, some of them are read from the
+    /// file for each run.
     pub fn new(model: Arc<Model>, options: &DecoderOptions, cancel: CancelFlag) -> Result<Self> {
-        let text = &model.config().text;
-        if options.n_ctx == 0 || options.n_ctx > text.context_length as usize {
-            return Err(Error::new(
-                ErrorKind::InvalidArgument,
-                format!(
-                    "a context of {} tokens was asked for, this model allows 1 to {}",
-                    options.n_ctx, text.context_length
-                ),
-            ));
-        }
-        let backend = Backend::cpu(options.n_threads, cancel)?;
-        let cache = KvCache::new(text, options.kv_type, options.n_ctx, &backend)?;
-        let scheduler = Scheduler::new(backend, max_nodes(text))?;
+        check_context(&model.config().text, options.n_ctx)?;
+        let available = Available::now();
+        let cache_alone = MemoryNeeds {
+            kv_cache: MemoryNeeds::kv_cache(&model, options),
+            ..MemoryNeeds::default()
+        };
+        cache_alone.left_for_weights(&model, options, available)?;
+        let (scheduler, cache) = set_up(&model, options, cancel)?;
+        let needs = MemoryNeeds::measure(&model, options, &scheduler, &cache)?;
+        let pager = needs
+            .left_for_weights(&model, options, available)?
+            .and_then(|left| model.pager(left));
         Ok(Self {
+            needs,
+            pager,
             scheduler,
             cache,
             placed: PlacedGraphs::default(),
@@ -99,6 +116,33 @@ impl Decoder {
             run_time: Duration::ZERO,
             model,
         })
+    }
+
+    /// What a decoder of `model` set up by `options` would need beside the weights.
+    pub fn memory_needs(model: &Model, options: &DecoderOptions) -> Result<MemoryNeeds> {
+        check_context(&model.config().text, options.n_ctx)?;
+        let (scheduler, cache) = set_up(model, options, CancelFlag::default())?;
+        MemoryNeeds::measure(model, options, &scheduler, &cache)
+    }
+
+    /// What this decoder needs beside the weights.
+    pub fn needs(&self) -> MemoryNeeds {
+        self.needs
+    }
+
+    /// How many of the parts of the weights are read from the file for each run, since they do not
+    /// fit into memory, and how many parts there are; `None` if all fit.
+    pub fn streamed_parts(&self) -> Option<(usize, usize)> {
+        self.pager.as_ref().map(Pager::streamed)
+    }
+
+    /// Says that pictures were encoded: if memory is short, the tower's weights leave it, and what
+    /// they have displaced is loaded again.
+    pub fn regain_memory(&self) {
+        if let Some(pager) = &self.pager {
+            self.model.release_vision();
+            pager.refresh();
+        }
     }
 
     /// Tokens in the cache.
@@ -209,12 +253,9 @@ impl Decoder {
             DecoderGraph::build(config, weights, layers, shape)
         })?;
         let began = Instant::now();
-        causal_mask(&mut self.mask, start, n_tokens, n_kv);
         let s = &mut self.scheduler;
-        s.write(&graph.graph, &graph.mask, &self.mask)?;
-        s.write(&graph.graph, &graph.periods, &text_periods(config))?;
-        write_tokens(s, graph, run, start)?;
-        s.run(&graph.graph, None)?;
+        write_inputs(s, graph, config, run, start, &mut self.mask)?;
+        run_paged(s, &graph.graph, self.pager.as_ref())?;
         let results = read(s, graph)?;
         self.run_time = began.elapsed();
         self.cache.advance(n_tokens);
@@ -262,6 +303,68 @@ impl Decoder {
     }
 }
 
+/// Refuses a length that the model was not made for.
+fn check_context(text: &TextConfig, n_ctx: usize) -> Result<()> {
+    if n_ctx == 0 || n_ctx > text.context_length as usize {
+        return Err(Error::new(
+            ErrorKind::InvalidArgument,
+            format!(
+                "a context of {n_ctx} tokens was asked for, this model allows 1 to {}",
+                text.context_length
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// Scheduler and cache of a decoder.
+fn set_up(
+    model: &Model,
+    options: &DecoderOptions,
+    cancel: CancelFlag,
+) -> Result<(Scheduler, KvCache)> {
+    let text = &model.config().text;
+    let backend = Backend::cpu(options.n_threads, cancel)?;
+    let cache = KvCache::new(text, options.kv_type, options.n_ctx, &backend)?;
+    Ok((Scheduler::new(backend, max_nodes(text))?, cache))
+}
+
+/// Runs `graph`; `pager`, if there is one, follows from layer to layer.
+fn run_paged(scheduler: &mut Scheduler, graph: &Graph, pager: Option<&Pager>) -> Result<()> {
+    let Some(pager) = pager else {
+        return scheduler.run(graph, None);
+    };
+    pager.begin();
+    let mut seen = |_: &str| {
+        pager.pass();
+        ControlFlow::Continue(())
+    };
+    let observer = Observer {
+        prefix: LAYER_PREFIX,
+        seen: &mut seen,
+    };
+    let result = scheduler.run(graph, Some(observer));
+    // The output, which has no name, and whatever a shorter run did not use.
+    pager.begin();
+    result
+}
+
+/// Writes all inputs of `graph` for `run`, whose first token has position `start`; `mask` is room for
+/// one of them.
+pub(super) fn write_inputs(
+    s: &mut Scheduler,
+    graph: &DecoderGraph,
+    config: &TextConfig,
+    run: &Run,
+    start: usize,
+    mask: &mut Vec<f16>,
+) -> Result<()> {
+    causal_mask(mask, start, run.ids.len(), graph.shape.n_kv);
+    s.write(&graph.graph, &graph.mask, mask)?;
+    s.write(&graph.graph, &graph.periods, &text_periods(config))?;
+    write_tokens(s, graph, run, start)
+}
+
 /// Writes the inputs of `graph` that say what `run`, whose first token has position `start`, is.
 fn write_tokens(s: &mut Scheduler, graph: &DecoderGraph, run: &Run, start: usize) -> Result<()> {
     let end = start + run.ids.len();
@@ -304,6 +407,27 @@ fn causal_mask(mask: &mut Vec<f16>, start: usize, n_tokens: usize, n_kv: usize) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runtime::testing;
+
+    #[test]
+    fn weights_that_come_and_go_give_the_same_logits() {
+        let model = testing::model();
+        let options = DecoderOptions {
+            n_ctx: 64,
+            n_ubatch: 8,
+            kv_type: KvType::F32,
+            n_threads: 1,
+            reserve_bytes: 0,
+        };
+        let logits = |budget: Option<u64>| {
+            let cancel = CancelFlag::default();
+            let mut decoder = Decoder::new(model.clone(), &options, cancel).unwrap();
+            decoder.pager = budget.and_then(|budget| model.pager(budget));
+            assert_eq!(decoder.streamed_parts().is_some(), budget.is_some());
+            [8, 1, 1, 8].map(|n| testing::run(&mut decoder, n))
+        };
+        assert_eq!(logits(Some(0)), logits(None));
+    }
 
     #[test]
     fn a_token_sees_itself_and_everything_before_it() {

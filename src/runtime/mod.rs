@@ -1,16 +1,31 @@
 //! Where models meet devices: opens a model file, places its weights, and runs the two graphs.
 //!
-//! Owns the mapping from file to weights ([`Model`]), the key-value cache, the vision encoder and
-//! the decoder, each with a scheduler of its own. It knows nothing of text, templates or sampling.
+//! Owns the mapping from file to weights ([`Model`]) and how the file is loaded, what memory
+//! that takes and what is done when there is too little, the key-value cache,
+//! the vision encoder and the decoder, each with a scheduler of its own. It knows nothing of text,
+//! templates or sampling.
 
+mod calibrate;
 mod decoder;
 mod encoder;
 mod kv_cache;
+pub mod load;
+pub mod memory;
 mod model;
+mod needs;
+mod paging;
 mod placed;
+mod rates;
+#[cfg(test)]
+mod testing;
 mod threads;
 
+pub(crate) use calibrate::calibrate;
 pub use decoder::{Decoder, DecoderOptions, ImageRow, Outputs, Run};
 pub use encoder::{ImageEmbedding, VisionEncoder};
 pub use kv_cache::KvType;
+pub use load::{LoadMode, LoadOptions};
 pub use model::Model;
+pub use needs::MemoryNeeds;
+pub(crate) use rates::RatePart;
+pub use rates::Rates;

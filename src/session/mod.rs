@@ -2,13 +2,14 @@
 //!
 //! Owns the decoder's sequence and what is known to be in it, so that a prompt that begins like
 //! the last one is read from where it differs, also after it was saved to a file; the embeddings of
-//! recent pictures, in memory and on disk; sampling, drafts, streaming, stop strings and cancelling.
+//! recent pictures, in memory and on disk; what reading will cost; sampling, drafts, streaming, stop strings and cancelling.
 //! It takes prompts as ids and prepared pictures and knows nothing of messages, templates, picture
 //! files or terminals.
 
 mod append;
 mod disk_cache;
 mod draft;
+mod estimate;
 mod generate;
 mod history;
 mod image_cache;
@@ -19,6 +20,7 @@ mod sealed;
 mod stop;
 
 pub use draft::Speculation;
+pub use estimate::{Estimate, PictureWork};
 pub use generate::{Answer, Finish, GenerateOptions};
 pub use prefill::{Event, Reading};
 pub use sampler::{Sampler, SamplingOptions};
@@ -26,10 +28,11 @@ pub use sampler::{Sampler, SamplingOptions};
 use crate::{
     Result,
     ggml::CancelFlag,
-    runtime::{Decoder, DecoderOptions, KvType, Model},
+    runtime::{Decoder, DecoderOptions, KvType, MemoryNeeds, Model, Rates},
 };
 use disk_cache::DiskCache;
 use draft::Estimates;
+use estimate::KeptRates;
 use history::Slot;
 use image_cache::ImageCache;
 use std::{path::PathBuf, sync::Arc};
@@ -54,7 +57,7 @@ pub struct SessionOptions {
     pub n_threads: Option<usize>,
     /// Most bytes of picture embeddings kept for asking about the same picture again.
     pub image_cache_bytes: usize,
-    /// Folder that keeps picture embeddings for later runs, made when it is first needed; any
+    /// Folder that keeps picture embeddings, and [rates](Rates), for later runs, made when it is first needed; any
     /// number of processes can share one. `None` keeps none, and neither does a folder that cannot
     /// be written, a full disk, or a model file without checksums to be known by.
     pub image_cache_dir: Option<PathBuf>,
@@ -76,6 +79,20 @@ impl Default for SessionOptions {
     }
 }
 
+impl SessionOptions {
+    /// How the decoder of a session of `model` is set up.
+    fn decoder(&self, model: &Model) -> DecoderOptions {
+        let longest = model.config().text.context_length as usize;
+        DecoderOptions {
+            n_ctx: self.n_ctx.unwrap_or(DEFAULT_CONTEXT.min(longest)),
+            n_ubatch: self.n_ubatch,
+            kv_type: self.kv_type,
+            n_threads: self.n_threads.unwrap_or_else(|| model.default_threads()),
+            reserve_bytes: self.image_cache_bytes as u64,
+        }
+    }
+}
+
 /// A conversation in progress. Made by [`Session::new`]; used by one thread at a time, while
 /// [`Session::cancel_flag`] works from any.
 pub struct Session {
@@ -90,26 +107,29 @@ pub struct Session {
     logits: Vec<f32>,
     /// Whether drafts pay, kept from answer to answer.
     estimates: Estimates,
+    /// How long reading takes here, once it is known.
+    rates: Option<Rates>,
+    kept_rates: Option<KeptRates>,
     cancel: CancelFlag,
 }
 
 impl Session {
+    /// What a session of `model` with these options would need beside the weights.
+    ///
+    /// Errors if the options make no sense for the model.
+    pub fn memory_needs(model: &Model, options: &SessionOptions) -> Result<MemoryNeeds> {
+        Decoder::memory_needs(model, &options.decoder(model))
+    }
+
     /// An empty conversation with `model`.
     ///
-    /// Errors if the options make no sense for the model or memory for the context is lacking.
+    /// Errors if the options make no sense for the model, and with `OutOfMemory` if there is no room
+    /// for [what they need](Self::memory_needs). If memory is short for the weights, they are read
+    /// from the file again and again, as few as possible.
     pub fn new(model: Arc<Model>, options: SessionOptions) -> Result<Self> {
-        let longest = model.config().text.context_length as usize;
-        let n_threads = options.n_threads.unwrap_or_else(|| model.default_threads());
         let cancel = CancelFlag::default();
-        let decoder = Decoder::new(
-            model.clone(),
-            &DecoderOptions {
-                n_ctx: options.n_ctx.unwrap_or(DEFAULT_CONTEXT.min(longest)),
-                kv_type: options.kv_type,
-                n_threads,
-            },
-            cancel.clone(),
-        )?;
+        let decoder_options = options.decoder(&model);
+        let decoder = Decoder::new(model.clone(), &decoder_options, cancel.clone())?;
         let files = options.image_cache_dir.as_ref();
         let files = files.and_then(|folder| {
             DiskCache::new(folder.clone(), options.image_cache_dir_bytes, &model)
@@ -119,9 +139,14 @@ impl Session {
             history: Vec::new(),
             logits: Vec::new(),
             estimates: Estimates::default(),
+            rates: None,
+            kept_rates: options.image_cache_dir.clone().map(|folder| {
+                let n_threads = decoder_options.n_threads;
+                KeptRates::new(folder, &model, options.kv_type, n_threads)
+            }),
             model,
             options,
-            n_threads,
+            n_threads: decoder_options.n_threads,
             decoder,
             cancel,
         })
@@ -135,6 +160,17 @@ impl Session {
     /// Longest conversation in tokens.
     pub fn n_ctx(&self) -> usize {
         self.decoder.n_ctx()
+    }
+
+    /// What this session needs beside the weights, at most.
+    pub fn needs(&self) -> MemoryNeeds {
+        self.decoder.needs()
+    }
+
+    /// How many of the parts of the weights (layers and output) are read from the file for each run,
+    /// since memory does not hold them, and how many parts there are; `None` if all fit.
+    pub fn streamed_parts(&self) -> Option<(usize, usize)> {
+        self.decoder.streamed_parts()
     }
 
     /// Tokens that the conversation holds now.

@@ -4,6 +4,7 @@ use crate::{
     ask::{self, Show},
     conversation::Conversation,
     demo_model,
+    load::LoadArgs,
     options::{CacheArgs, DecoderArgs, GenerateArgs},
     pictures::{KeptPicture, PictureArgs},
     repl::{Input, Repl, Turn},
@@ -44,6 +45,8 @@ pub struct ChatArgs {
     #[command(flatten)]
     pictures: PictureArgs,
     #[command(flatten)]
+    load: LoadArgs,
+    #[command(flatten)]
     decoder: DecoderArgs,
     #[command(flatten)]
     cache: CacheArgs,
@@ -66,11 +69,12 @@ struct Chat<'a> {
 
 /// Runs the command.
 pub fn run(args: &ChatArgs, interrupt: &Interrupt) -> Result<()> {
-    let model = demo_model::open_or_demo(args.model.as_deref(), interrupt)?;
+    let model = demo_model::open_or_demo(args.model.as_deref(), &args.load, interrupt)?;
     let vision = model.config().vision.clone();
     let options = args.cache.session(&args.decoder);
     let mut conversation =
         Conversation::new(model, options, args.generate.options(), args.system.clone())?;
+    args.load.explain(conversation.session());
     let file = args
         .session
         .as_deref()

@@ -1,6 +1,9 @@
 //! A conversation at the terminal: the messages so far and the session that has read them.
 
-use crate::ask::{self, Show};
+use crate::{
+    ask::{self, Show},
+    cost,
+};
 use pixtral::{
     Error, ErrorKind, Result,
     chat::{ChatRequest, ChatTemplate, Message, Part},
@@ -61,6 +64,9 @@ impl Conversation {
                 format!("{url}: a picture was not prepared"),
             ))
         })?;
+        if show == Show::Stream {
+            cost::announce(&mut self.session, &prompt)?;
+        }
         ask::ask(&mut self.session, &prompt, &self.options, interrupt, show)
     }
 

@@ -4,6 +4,7 @@ use crate::{
     ask::{self, Show},
     conversation::Conversation,
     demo_model,
+    load::LoadArgs,
     options::{CacheArgs, DecoderArgs, GenerateArgs},
     pictures::{self, PictureArgs},
 };
@@ -42,6 +43,8 @@ pub struct DescribeArgs {
     #[command(flatten)]
     pictures: PictureArgs,
     #[command(flatten)]
+    load: LoadArgs,
+    #[command(flatten)]
     decoder: DecoderArgs,
     #[command(flatten)]
     cache: CacheArgs,
@@ -59,7 +62,7 @@ pub fn run(args: &DescribeArgs, interrupt: &Interrupt) -> Result<()> {
         let missing = format!("there is no IMAGE after {}", args.files[0].display());
         crate::usage_error("describe", &missing);
     }
-    let model = demo_model::open_or_demo(model, interrupt)?;
+    let model = demo_model::open_or_demo(model, &args.load, interrupt)?;
     let preprocessor = args.pictures.preprocessor(&model.config().vision);
     let mut parts = images
         .iter()
@@ -70,6 +73,7 @@ pub fn run(args: &DescribeArgs, interrupt: &Interrupt) -> Result<()> {
     let options = args.cache.session(&args.decoder);
     let mut conversation =
         Conversation::new(model, options, args.generate.options(), args.system.clone())?;
+    args.load.explain(conversation.session());
     let show = match args.json {
         true => Show::Progress,
         false => Show::Stream,

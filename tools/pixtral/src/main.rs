@@ -7,11 +7,13 @@ mod ask;
 mod bench;
 mod chat;
 mod conversation;
+mod cost;
 mod demo;
 mod demo_model;
 mod describe;
 mod eval;
 mod inspect;
+mod load;
 mod memory;
 mod options;
 mod pictures;
@@ -53,7 +55,7 @@ fn main() -> ExitCode {
         Command::Chat(args) => chat::run(args, &interrupt),
         Command::Inspect(args) => inspect::run(args, &interrupt),
         Command::Tokenize(args) => tokenize::run(args),
-        Command::Bench(args) => bench::run(args),
+        Command::Bench(args) => bench::run(args, &interrupt),
         Command::Eval(args) => eval::run(args, &interrupt),
     };
     exit(result)

@@ -32,13 +32,25 @@ pub fn time_encode(args: &BenchArgs, model: &Arc<Model>, image: &PreparedImage) 
     })
 }
 
+/// What the decoder took.
+pub struct DecoderTimes {
+    /// Reading the prompt.
+    pub prefill: Timing,
+    /// Generating after it.
+    pub decode: Timing,
+    /// Parts of the weights read from the file for each run, and parts in all, if memory is short.
+    pub streamed: Option<(usize, usize)>,
+}
+
 /// Times reading the prompt, and generating after it.
-pub fn time_decoder(args: &BenchArgs, model: &Arc<Model>) -> Result<(Timing, Timing)> {
+pub fn time_decoder(args: &BenchArgs, model: &Arc<Model>) -> Result<DecoderTimes> {
     let (n_prompt, n_generate) = (args.prompt as usize, args.generate as usize);
     let options = DecoderOptions {
         n_ctx: args.decoder.n_ctx().unwrap_or(n_prompt + n_generate),
+        n_ubatch: args.decoder.n_ubatch(),
         kv_type: args.decoder.kv_type(),
         n_threads: args.decoder.n_threads(model),
+        reserve_bytes: 0,
     };
     let n_ubatch = args.decoder.n_ubatch();
     let mut decoder = Decoder::new(model.clone(), &options, CancelFlag::default())?;
@@ -79,7 +91,11 @@ pub fn time_decoder(args: &BenchArgs, model: &Arc<Model>) -> Result<(Timing, Tim
         }
         Ok(())
     })?;
-    Ok((prefill, decode))
+    Ok(DecoderTimes {
+        prefill,
+        decode,
+        streamed: decoder.streamed_parts(),
+    })
 }
 
 /// Bytes that generating one token reads: weights, and the keys and values of the tokens before it.

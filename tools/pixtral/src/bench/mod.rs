@@ -5,12 +5,13 @@ mod report;
 mod timing;
 
 use crate::{
+    load::LoadArgs,
     memory::Memory,
     options::{DecoderArgs, parse_size},
 };
 use clap::Args;
-use pixtral::{Result, ggml, runtime::Model};
-use pixtral_terminal::{out, outln, progress::spinner};
+use pixtral::{Result, ggml};
+use pixtral_terminal::{Interrupt, out, outln, progress::spinner};
 use report::{Encode, Report};
 use std::{path::PathBuf, time::Instant};
 
@@ -32,6 +33,8 @@ pub struct BenchArgs {
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     repetitions: u32,
     #[command(flatten)]
+    load: LoadArgs,
+    #[command(flatten)]
     decoder: DecoderArgs,
     /// Print one JSON object instead of a table
     #[arg(long)]
@@ -39,10 +42,10 @@ pub struct BenchArgs {
 }
 
 /// Runs the command.
-pub fn run(args: &BenchArgs) -> Result<()> {
+pub fn run(args: &BenchArgs, interrupt: &Interrupt) -> Result<()> {
     let cpu_variant = ggml::cpu_variant()?;
     let started = Instant::now();
-    let model = Model::open(&args.model)?;
+    let model = args.load.open(&args.model, interrupt)?;
     let load = started.elapsed();
     let spinner = spinner("measuring the vision tower");
     let encodes = args
@@ -61,16 +64,16 @@ pub fn run(args: &BenchArgs) -> Result<()> {
         })
         .collect::<Result<_>>()?;
     spinner.set_message("measuring the decoder");
-    let (prefill, decode) = measure::time_decoder(args, &model)?;
+    let decoder = measure::time_decoder(args, &model)?;
     spinner.finish_and_clear();
     let report = Report {
         args,
         cpu_variant,
         n_threads: args.decoder.n_threads(&model),
         load,
+        loading: model.loading(),
         encodes,
-        prefill,
-        decode,
+        decoder,
         bytes_per_token: measure::bytes_per_token(args, &model),
         memory: Memory::now(),
     };

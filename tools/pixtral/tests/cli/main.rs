@@ -4,10 +4,12 @@
 
 mod bad_input;
 mod chat;
+mod cost;
 mod demo;
 mod describe;
 mod eval;
 mod interrupt;
+mod load;
 mod looking;
 mod output;
 mod restarts;
