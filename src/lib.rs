@@ -11,6 +11,7 @@
 //! | [`runtime`] | model files to placed weights, what memory allows, the key-value cache, running the graphs |
 //! | [`quantize`] | checkpoint to GGUF file: recipe, streaming pipeline, report; export to llama.cpp |
 //! | [`chat`] | messages to token ids and pictures |
+//! | [`constraint`] | what an answer may be: JSON schemas, regular expressions, grammars |
 //! | [`preprocess`] | picture files to normalised pixels in patches |
 //! | [`model`] | weights by name, the vision graph and the decoder graph |
 //! | [`checkpoint`] | Mistral's and Hugging Face's layouts, models of random weights |
@@ -59,6 +60,7 @@
 pub mod chat;
 pub mod checkpoint;
 pub mod config;
+pub mod constraint;
 pub mod error;
 pub mod ggml;
 pub mod gguf;

@@ -9,7 +9,11 @@ use std::{
 
 static LAST_ERROR: Mutex<String> = Mutex::new(String::new());
 
-unsafe extern "C" fn record(level: sys::ggml_log_level, text: *const c_char, _: *mut c_void) {
+pub(super) unsafe extern "C" fn record(
+    level: sys::ggml_log_level,
+    text: *const c_char,
+    _: *mut c_void,
+) {
     if level != sys::GGML_LOG_LEVEL_ERROR || text.is_null() {
         return;
     }

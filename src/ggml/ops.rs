@@ -14,6 +14,16 @@ pub(crate) struct Rope {
     pub offset: usize,
 }
 
+/// How exact the products of an operation must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Precision {
+    /// As of f32 numbers.
+    F32,
+    /// As of numbers rounded to bf16, whose products are added in f32: faster where the processor
+    /// multiplies bf16.
+    Bf16,
+}
+
 impl Context {
     fn unary(
         &self,
@@ -138,14 +148,16 @@ impl Context {
 
     /// Attention without a score matrix: `q` `[head_dim, n_tokens, n_head]`, `k` and `v`
     /// `[head_dim, n_kv, n_head_kv]`, `mask` f16 `[n_kv, n_tokens]` added to the scores
-    /// `scale · qᵀk`. Gives `[head_dim, n_head, n_tokens]` in f32.
-    pub fn flash_attention(
+    /// `scale · qᵀk`. Gives `[head_dim, n_head, n_tokens]` in f32, from products of at least
+    /// `precision`.
+    pub(crate) fn flash_attention(
         &self,
         q: &Tensor,
         k: &Tensor,
         v: &Tensor,
         mask: Option<&Tensor>,
         scale: f32,
+        precision: Precision,
     ) -> Tensor {
         for tensor in [q, k, v].into_iter().chain(mask) {
             self.refer_to(tensor);
@@ -162,7 +174,10 @@ impl Context {
                 0.0,
                 0.0,
             );
-            sys::ggml_prec_set_acc(result, sys::GGML_PREC_F32);
+            // Where nothing is asked for, kernels choose; none of them goes below bf16.
+            if precision == Precision::F32 {
+                sys::ggml_prec_set_acc(result, sys::GGML_PREC_F32);
+            }
             result
         })
     }

@@ -1,6 +1,6 @@
-//! Converting rows between f32 and the storage types.
+//! Converting rows between f32 and the storage types, by the kernels of `ggml-sys` or of ggml.
 
-use super::{Type, log};
+use super::{Type, cpu_variant, log};
 use crate::{Error, ErrorKind, Result};
 use ggml_sys as sys;
 
@@ -10,6 +10,11 @@ use ggml_sys as sys;
 /// the work over threads at will and get the same bytes.
 pub fn quantize_rows(ty: Type, src: &[f32], row_len: usize, dst: &mut [u8]) -> Result<()> {
     let n_rows = check(ty, src.len(), row_len, dst.len())?;
+    // They depend on the processor, and a mistake in the choice is to be an error.
+    cpu_variant()?;
+    if sys::quantize::quantize(ty.0, src, dst) {
+        return Ok(());
+    }
     // SAFETY: the type is one of ggml's, needs no importance matrix (checked), and the lengths of
     // both slices were checked against it.
     let written = unsafe {

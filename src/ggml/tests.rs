@@ -113,7 +113,7 @@ fn flash_attention_is_softmax_attention_at_every_size() {
                 (&[head_dim, n_kv, n_head_kv], &k),
                 (&[head_dim, n_kv, n_head_kv], &v),
             ],
-            |ctx, t| ctx.flash_attention(&t[0], &t[1], &t[2], None, 0.125),
+            |ctx, t| ctx.flash_attention(&t[0], &t[1], &t[2], None, 0.125, Precision::F32),
         );
         let row = |data: &[f32], rows: usize, head: usize, i: usize| -> Vec<f64> {
             let start = (head * rows + i) * head_dim;

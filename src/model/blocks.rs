@@ -1,7 +1,7 @@
 //! The pieces that tower and decoder have in common.
 
-use super::{FeedForward, Linear};
-use crate::ggml::{Context, Tensor};
+use super::{Attention, FeedForward, Linear};
+use crate::ggml::{Context, Precision, Tensor, Type};
 
 /// RMSNorm with gain: `x / √(mean(x²) + eps) · gain`, per row.
 pub(super) fn rms_norm(ctx: &Context, x: &Tensor, gain: &Tensor, eps: f32) -> Tensor {
@@ -29,6 +29,15 @@ pub(super) fn heads(ctx: &Context, weight: &Tensor, x: &Tensor, head_dim: usize)
     let y = ctx.mul_mat(weight, x); // [n_head · head_dim, n]
     let [width, n, ..] = y.dims();
     ctx.reshape(&y, [head_dim, width / head_dim, n])
+}
+
+/// How exact attention has to be beside the rounding of the projections' weights: bf16, the type of
+/// the published weights, is coarser than none but f32 and f16.
+pub(super) fn precision(attention: &Attention) -> Precision {
+    match [Type::F32, Type::F16].contains(&attention.k.ty()) {
+        true => Precision::F32,
+        false => Precision::Bf16,
+    }
 }
 
 /// Names inner results, so that observers can follow a run, and, when asked, keeps them readable.

@@ -2,7 +2,7 @@
 
 use super::{
     Attention, DecoderWeights,
-    blocks::{Taps, feed_forward, heads, rms_norm},
+    blocks::{Taps, feed_forward, heads, precision, rms_norm},
 };
 use crate::{
     Result,
@@ -223,7 +223,8 @@ impl Inputs {
         let q = self.turn(ctx, &heads(ctx, &attention.q, h, head_dim));
         let q = ctx.swap_1_2(&q); // [head_dim, n_tokens, n_head]
         let scale = 1.0 / (head_dim as f32).sqrt();
-        let mixed = ctx.flash_attention(&q, k, v, Some(&self.mask), scale); // [head_dim, n_head, n_tokens]
+        let mask = Some(&self.mask);
+        let mixed = ctx.flash_attention(&q, k, v, mask, scale, precision(attention)); // [head_dim, n_head, n_tokens]
         let [_, n_head, n_tokens, _] = mixed.dims();
         ctx.reshape(&mixed, [head_dim * n_head, n_tokens, 1])
     }

@@ -2,7 +2,7 @@
 
 use super::{
     VisionWeights,
-    blocks::{Taps, feed_forward, heads, linear, rms_norm},
+    blocks::{Taps, feed_forward, heads, linear, precision, rms_norm},
 };
 use crate::{
     Result,
@@ -141,7 +141,8 @@ fn tower(
         let v = heads(ctx, &layer.attention.v, &h, rotary.head_dim);
         // [head_dim, n_head, n] each, seen as [head_dim, n, n_head]
         let [q, k, v] = [q, k, v].map(|t| ctx.swap_1_2(&t));
-        let mixed = ctx.flash_attention(&q, &k, &v, None, scale); // [head_dim, n_head, n]
+        let precision = precision(&layer.attention);
+        let mixed = ctx.flash_attention(&q, &k, &v, None, scale, precision); // [head_dim, n_head, n]
         let mixed = ctx.reshape(&mixed, [d, n, 1]);
         x = ctx.add(&x, &ctx.mul_mat(&layer.attention.output, &mixed));
         let h = rms_norm(ctx, &x, &layer.ffn_norm, config.norm_eps);

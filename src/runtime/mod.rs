@@ -1,13 +1,15 @@
 //! Where models meet devices: opens a model file, places its weights, and runs the two graphs.
 //!
 //! Owns the mapping from file to weights ([`Model`]) and how the file is loaded, what memory
-//! that takes and what is done when there is too little, the key-value cache,
-//! the vision encoder and the decoder, each with a scheduler of its own. It knows nothing of text,
-//! templates or sampling.
+//! that takes and what is done when there is too little, the key-value cache, the vision encoder and
+//! the decoder, each with a scheduler of its own, and what a machine can run ([`fit`]). It knows
+//! nothing of text, templates or sampling.
 
+mod bandwidth;
 mod calibrate;
 mod decoder;
 mod encoder;
+pub mod fit;
 mod kv_cache;
 pub mod load;
 pub mod memory;
@@ -20,6 +22,7 @@ mod rates;
 mod testing;
 mod threads;
 
+pub use bandwidth::memory_bandwidth;
 pub(crate) use calibrate::calibrate;
 pub use decoder::{Decoder, DecoderOptions, ImageRow, Outputs, Run};
 pub use encoder::{ImageEmbedding, VisionEncoder};
@@ -29,3 +32,4 @@ pub use model::Model;
 pub use needs::MemoryNeeds;
 pub(crate) use rates::RatePart;
 pub use rates::Rates;
+pub use threads::performance_cores;

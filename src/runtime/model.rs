@@ -3,6 +3,7 @@
 
 use super::{
     LoadMode, LoadOptions,
+    fit::Footprint,
     load::{Choice, ReadAhead, choose_for},
     memory::Available,
     paging::{Pager, Part},
@@ -109,18 +110,17 @@ impl Model {
         &self.tokenizer
     }
 
+    /// What its weights take in memory, by what they are for.
+    pub fn footprint(&self) -> Footprint {
+        Footprint::new(&self.config, |spec| {
+            self.file.find(&spec.name).map_or(0, |info| info.n_bytes)
+        })
+    }
+
     /// Bytes of weights that computing one token reads: all matrices of the decoder, and one row
     /// of the embedding. What generating costs is this over the memory's bandwidth.
     pub fn bytes_per_token(&self) -> u64 {
-        let bytes = |spec: &TensorSpec| {
-            let n_bytes = self.file.find(&spec.name).map_or(0, |info| info.n_bytes);
-            match spec.group {
-                Group::Vision => 0,
-                Group::Embedding => n_bytes / u64::from(self.config.text.vocab_size),
-                Group::Block(_) | Group::Output => n_bytes,
-            }
-        };
-        inventory(&self.config).iter().map(bytes).sum()
+        self.footprint().bytes_per_token()
     }
 
     /// What keeps weights coming if `budget` bytes of memory do not hold those that computing a token
@@ -169,8 +169,8 @@ impl Model {
         }
     }
 
-    /// Threads to compute with unless somebody says otherwise: the physical cores, or fewer for a
-    /// small model.
+    /// Threads to compute with unless somebody says otherwise: the physical performance cores, or
+    /// fewer for a small model.
     pub fn default_threads(&self) -> usize {
         default_threads(self.bytes_per_token())
     }

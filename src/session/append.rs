@@ -1,6 +1,6 @@
 //! Appending the tokens of an answer, some of them computed ahead.
 
-use super::{Session, draft::Drafter, history::Slot};
+use super::{Session, choose::Chooser, draft::Drafter, history::Slot};
 use crate::{
     Result,
     runtime::{Outputs, Run},
@@ -8,11 +8,13 @@ use crate::{
 };
 use std::collections::VecDeque;
 
-/// Draft tokens that are in the decoder's cache beyond the history, until the answer's tokens
-/// confirm them one by one or another comes.
+/// Tokens, drafted or certain, that are in the decoder's cache beyond the history, until the
+/// answer's tokens confirm them one by one or another comes.
 #[derive(Default)]
 pub(super) struct Ahead {
-    draft: VecDeque<TokenId>,
+    tokens: VecDeque<TokenId>,
+    /// Whether they are a draft.
+    is_draft: bool,
     /// Logits that follow each token of the last batch.
     rows: Vec<f32>,
     /// Draft tokens computed.
@@ -25,39 +27,46 @@ impl Session {
     /// Appends the token `id` of an answer, of which at most `most` are still to come after it.
     /// Afterwards [`logits`](Session::logits) holds what follows it.
     ///
-    /// Nothing is computed if `id` was computed ahead; otherwise what was drafts is dropped, and a
-    /// new draft is computed with it if `drafter` has one. Ends with the error of
+    /// Nothing is computed if `id` was computed ahead; otherwise what was drafts is dropped, and
+    /// computed with it is what `chooser` is certain to choose next or else a new draft, if
+    /// `drafter` has one that the chooser could choose. Ends with the error of
     /// [`Decoder::append`](crate::runtime::Decoder::append), the conversation being as before.
     pub(super) fn append_token(
         &mut self,
         id: TokenId,
         most: usize,
+        chooser: &mut Chooser,
         drafter: &mut Drafter,
         ahead: &mut Ahead,
     ) -> Result<()> {
         drafter.push(id, &mut self.estimates);
         let n_vocab = self.model.config().text.vocab_size as usize;
-        let row = if ahead.draft.front() == Some(&id) {
-            ahead.draft.pop_front();
-            ahead.accepted += 1;
-            ahead.rows.len() / n_vocab - 1 - ahead.draft.len()
+        let row = if ahead.tokens.front() == Some(&id) {
+            ahead.tokens.pop_front();
+            ahead.accepted += usize::from(ahead.is_draft);
+            ahead.rows.len() / n_vocab - 1 - ahead.tokens.len()
         } else {
-            ahead.draft.clear();
+            ahead.tokens.clear();
             self.drop_ahead();
             let most = most
                 .min(self.n_ctx() - self.len() - 1)
                 .min(self.options.n_ubatch - 1);
-            let draft = drafter.draft(most, &self.estimates);
-            let ids: Vec<TokenId> = [&[id], draft.as_slice()].concat();
+            let mut next = chooser.certain(most);
+            ahead.is_draft = next.is_empty();
+            if ahead.is_draft {
+                next = drafter.draft(most, &self.estimates);
+                chooser.shorten(&mut next)?;
+                ahead.drafted += next.len();
+            }
+            let ids: Vec<TokenId> = [&[id], next.as_slice()].concat();
             let run = Run {
                 ids: &ids,
                 image_rows: &[],
             };
             self.decoder.append(&run, Outputs::All, &mut ahead.rows)?;
             let seconds = self.decoder.run_time().as_secs_f64();
-            self.estimates.took(draft.len(), seconds);
-            ahead.drafted += draft.len();
-            ahead.draft = draft.into();
+            self.estimates.took(next.len(), seconds);
+            ahead.tokens = next.into();
             0
         };
         self.history.push(Slot::Token(id));

@@ -1,12 +1,13 @@
 //! Generating an answer, token by token.
 
 use super::{
-    Event, Reading, Sampler, SamplingOptions, Session, Speculation, append::Ahead, draft::Drafter,
-    stop::StopMatcher,
+    Event, Reading, SamplingOptions, Session, Speculation, append::Ahead, choose::Chooser,
+    draft::Drafter, stop::StopMatcher,
 };
 use crate::{
     ErrorKind, Result,
     chat::Prompt,
+    constraint::Constraint,
     tokenizer::{StreamDecoder, TokenId},
 };
 use std::{
@@ -21,6 +22,10 @@ pub struct GenerateOptions {
     pub max_tokens: Option<usize>,
     /// Strings that end the answer; not part of it.
     pub stop: Vec<String>,
+    /// What the answer may be; `None` leaves it to the model. Holds for what is generated, not for a
+    /// beginning that the prompt gives. The answer satisfies it if it ends with
+    /// [`Finish::EndOfText`]; otherwise it is cut short.
+    pub constraint: Option<Constraint>,
     /// How tokens are chosen.
     pub sampling: SamplingOptions,
     /// Go on when the model ends its answer (`</s>` is then skipped in the text): for measuring.
@@ -33,7 +38,7 @@ pub struct GenerateOptions {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Finish {
-    /// The model ended it.
+    /// The model ended it, or its constraint lets nothing follow.
     EndOfText,
     /// A stop string came.
     StopString,
@@ -60,6 +65,8 @@ pub struct Answer {
     pub drafted: usize,
     /// How many of them became part of the answer.
     pub accepted: usize,
+    /// Tokens that the constraint left no choice about: computed together, not one by one.
+    pub forced: usize,
     /// Time from the first generated token to the last.
     pub decode_time: Duration,
 }
@@ -69,16 +76,17 @@ impl Session {
     /// `events` receives piece by piece.
     ///
     /// Cancelling while the prompt is read is an error of kind `Cancelled`; later it ends the
-    /// answer, which is returned as far as it came.
+    /// answer, which is returned as far as it came. A constraint that allows nothing to follow what
+    /// was generated, nor an end, is an error of kind `InvalidArgument`.
     pub fn generate(
         &mut self,
         prompt: &Prompt,
         options: &GenerateOptions,
         events: &mut dyn FnMut(Event) -> ControlFlow<()>,
     ) -> Result<Answer> {
-        let mut sampler = Sampler::new(options.sampling.clone())?;
-        let reading = self.read(prompt, events)?;
         let model = self.model.clone();
+        let mut chooser = Chooser::new(options, model.tokenizer())?;
+        let reading = self.read(prompt, events)?;
         let eos = Some(model.tokenizer().eos()).filter(|_| !options.ignore_eos);
         let mut decoder = StreamDecoder::new(model.tokenizer());
         let mut stops = StopMatcher::new(&options.stop);
@@ -99,22 +107,29 @@ impl Session {
             if left == 0 {
                 break Ok(Finish::MaxTokens);
             }
-            let id = match sampler.sample(&self.logits) {
+            let id = match chooser.choose(&self.logits) {
                 Ok(id) if Some(id) == eos => break Ok(Finish::EndOfText),
                 Ok(id) => id,
                 Err(e) => break Err(e),
             };
+            if let Err(e) = chooser.take(id) {
+                break Err(e);
+            }
             ids.push(id);
             let passed = stops.push(&decoder.push(id));
             let shown = show(passed.text, self);
             if passed.stopped {
                 break Ok(Finish::StopString);
             }
+            if chooser.is_complete() {
+                break Ok(Finish::EndOfText);
+            }
             if self.len() == self.n_ctx() {
                 break Ok(Finish::ContextFull);
             }
-            let appended =
-                shown.and_then(|()| self.append_token(id, left - 1, &mut drafter, &mut ahead));
+            let appended = shown.and_then(|()| {
+                self.append_token(id, left - 1, &mut chooser, &mut drafter, &mut ahead)
+            });
             match appended {
                 Ok(()) => {}
                 Err(e) if e.kind() == ErrorKind::Cancelled => break Ok(Finish::Cancelled),
@@ -137,6 +152,7 @@ impl Session {
             reading,
             drafted: ahead.drafted,
             accepted: ahead.accepted,
+            forced: chooser.forced,
             decode_time,
         })
     }

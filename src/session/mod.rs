@@ -7,6 +7,7 @@
 //! files or terminals.
 
 mod append;
+mod choose;
 mod disk_cache;
 mod draft;
 mod estimate;

@@ -4,7 +4,7 @@
 //! temperature, then top-k, top-p and min-p on the resulting probabilities. Only as many logits
 //! are sorted as the filters need, never the whole vocabulary.
 
-use crate::{Error, ErrorKind, Result, tokenizer::TokenId};
+use crate::{Error, ErrorKind, Result, constraint::Allowed, tokenizer::TokenId};
 use rand_chacha::{
     ChaCha8Rng,
     rand_core::{RngCore, SeedableRng},
@@ -115,6 +115,25 @@ impl Sampler {
     /// Errors with `Internal` if `logits` is empty or holds a NaN, which only damaged weights
     /// produce.
     pub fn sample(&mut self, logits: &[f32]) -> Result<TokenId> {
+        self.choose(logits, None)
+    }
+
+    /// The same among the tokens that are `allowed`, as if there were no others.
+    pub(super) fn sample_among(&mut self, logits: &[f32], allowed: &Allowed) -> Result<TokenId> {
+        self.choose(logits, Some(allowed))
+    }
+
+    /// Remembers `id` as if it had been chosen.
+    pub(super) fn remember(&mut self, id: TokenId) {
+        if self.options.repeat_penalty != 1.0 {
+            self.recent.push_back(id);
+            if self.recent.len() > self.options.repeat_last_n {
+                self.recent.pop_front();
+            }
+        }
+    }
+
+    fn choose(&mut self, logits: &[f32], allowed: Option<&Allowed>) -> Result<TokenId> {
         if logits.is_empty() || logits.iter().any(|l| l.is_nan()) {
             return Err(Error::new(
                 ErrorKind::Internal,
@@ -122,40 +141,28 @@ impl Sampler {
                  inspect --verify`",
             ));
         }
+        let candidates = self.candidates(logits, allowed);
         let id = if self.options.temperature == 0.0 {
-            self.greedy(logits)
+            greedy(candidates)
         } else {
-            self.draw(logits)
+            let list = candidates.collect();
+            self.draw(list)
         };
-        if self.options.repeat_penalty != 1.0 {
-            self.recent.push_back(id);
-            if self.recent.len() > self.options.repeat_last_n {
-                self.recent.pop_front();
-            }
-        }
+        self.remember(id);
         Ok(id)
     }
 
-    /// The most likely token, the first of equals.
-    fn greedy(&self, logits: &[f32]) -> TokenId {
-        let mut best = Candidate {
-            id: 0,
-            weight: f32::NEG_INFINITY,
-        };
-        for candidate in self.candidates(logits) {
-            if candidate.weight > best.weight {
-                best = candidate;
-            }
-        }
-        best.id
-    }
-
-    /// Every token with its penalised logit.
-    fn candidates(&self, logits: &[f32]) -> impl Iterator<Item = Candidate> {
+    /// Every token that is allowed, with its penalised logit.
+    fn candidates(
+        &self,
+        logits: &[f32],
+        allowed: Option<&Allowed>,
+    ) -> impl Iterator<Item = Candidate> {
         let penalty = self.options.repeat_penalty;
         let recent: HashSet<TokenId> = self.recent.iter().copied().collect();
-        logits.iter().enumerate().map(move |(id, &logit)| {
-            let id = id as TokenId;
+        let all = (0..).zip(logits);
+        let allowed = all.filter(move |&(id, _)| allowed.is_none_or(|set| set.contains(id)));
+        allowed.map(move |(id, &logit)| {
             let weight = match recent.contains(&id) {
                 true if logit > 0.0 => logit / penalty,
                 true => logit * penalty,
@@ -165,8 +172,7 @@ impl Sampler {
         })
     }
 
-    fn draw(&mut self, logits: &[f32]) -> TokenId {
-        let mut list: Vec<Candidate> = self.candidates(logits).collect();
+    fn draw(&mut self, mut list: Vec<Candidate>) -> TokenId {
         if self.options.top_k > 0 {
             keep_largest(&mut list, self.options.top_k);
         }
@@ -195,6 +201,15 @@ impl Sampler {
         }
         list.last().map_or(0, |c| c.id)
     }
+}
+
+/// The most likely token, the first of equals.
+fn greedy(candidates: impl Iterator<Item = Candidate>) -> TokenId {
+    let best = candidates.reduce(|best, candidate| match candidate.weight > best.weight {
+        true => candidate,
+        false => best,
+    });
+    best.map_or(0, |c| c.id)
 }
 
 /// Descending by weight, ascending by id among equals: the same result however it is computed.

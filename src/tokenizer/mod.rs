@@ -110,18 +110,30 @@ impl Tokenizer {
 
     /// Appends the ids of `text` to `ids`.
     pub fn encode_into(&self, text: &str, ids: &mut Vec<TokenId>) {
-        let Tables {
-            splitter,
-            vocabulary,
-            ..
-        } = &*self.0;
-        let first = self.special_count();
         let mut merger = Merger::default();
-        for piece in splitter.pieces(text) {
-            match vocabulary.rank(piece.as_bytes()) {
-                Some(rank) => ids.push(first + rank),
-                None => merger.merge(vocabulary, piece.as_bytes(), |rank| ids.push(first + rank)),
-            }
+        for piece in self.0.splitter.pieces(text) {
+            self.encode_piece(piece, &mut merger, ids);
+        }
+    }
+
+    /// The pieces of `text` that are encoded each on its own, with their ids.
+    pub(crate) fn pieces<'a>(&self, text: &'a str) -> Vec<(&'a str, Vec<TokenId>)> {
+        let mut merger = Merger::default();
+        let pieces = self.0.splitter.pieces(text);
+        pieces
+            .map(|piece| {
+                let mut ids = Vec::new();
+                self.encode_piece(piece, &mut merger, &mut ids);
+                (piece, ids)
+            })
+            .collect()
+    }
+
+    fn encode_piece(&self, piece: &str, merger: &mut Merger, ids: &mut Vec<TokenId>) {
+        let (first, vocabulary) = (self.special_count(), &self.0.vocabulary);
+        match vocabulary.rank(piece.as_bytes()) {
+            Some(rank) => ids.push(first + rank),
+            None => merger.merge(vocabulary, piece.as_bytes(), |rank| ids.push(first + rank)),
         }
     }
 
@@ -155,6 +167,11 @@ impl Tokenizer {
     /// Whether `id` is a special token.
     pub fn is_special(&self, id: TokenId) -> bool {
         id < self.special_count()
+    }
+
+    /// Whether `other` is this tokenizer or a clone of it.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// Number of special tokens, which is also the id of the first ordinary one (byte 0).

@@ -60,7 +60,7 @@ impl Splitter {
     }
 
     /// The pieces of `text` in order; joined they are `text` again.
-    pub fn pieces<'a>(&'a self, text: &'a str) -> impl Iterator<Item = &'a str> {
+    pub fn pieces<'a>(&self, text: &'a str) -> impl Iterator<Item = &'a str> {
         let mut at = 0;
         std::iter::from_fn(move || {
             let start = at;

@@ -2,7 +2,8 @@
 
 use pixtral::{
     chat::{ChatRequest, ChatTemplate, Message, Part, Prompt},
-    checkpoint::Checkpoint,
+    checkpoint::{Checkpoint, Synthetic, TensorSource},
+    config::Config,
     preprocess::{PreprocessOptions, Preprocessor},
     quantize::{Event as Progress, QuantizeOptions, Recipe, quantize},
     runtime::{KvType, Model},
@@ -30,13 +31,27 @@ pub fn silent(_: Event) -> ControlFlow<()> {
 
 /// The demonstration checkpoint converted by the recipe `name`.
 pub fn model(name: &str) -> Arc<Model> {
+    convert(&Checkpoint::open(&folder()).unwrap(), name)
+}
+
+/// A small model of random weights, whose answers are noise.
+pub fn random_model() -> Arc<Model> {
+    let mut config = Config::pixtral_12b();
+    let (t, v) = (&mut config.text, &mut config.vision);
+    (t.block_count, t.embedding_length, t.feed_forward_length) = (2, 64, 128);
+    (t.head_count, t.head_count_kv, t.head_dim, t.vocab_size) = (2, 1, 32, 2000);
+    (v.block_count, v.embedding_length, v.feed_forward_length) = (1, 64, 64);
+    v.head_count = 2;
+    convert(&Synthetic::new(config, 5).unwrap(), "f16")
+}
+
+fn convert(source: &dyn TensorSource, name: &str) -> Arc<Model> {
     let target = tempfile::tempdir().unwrap();
     let path = target.path().join(format!("{name}.gguf"));
-    let checkpoint = Checkpoint::open(&folder()).unwrap();
     let recipe: Recipe = name.parse().unwrap();
     let options = QuantizeOptions::default();
     let mut silent = |_: &Progress| ControlFlow::Continue(());
-    quantize(&checkpoint, &path, &recipe, &options, &mut silent).unwrap();
+    quantize(source, &path, &recipe, &options, &mut silent).unwrap();
     Model::open(&path).unwrap()
 }
 

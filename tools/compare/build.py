@@ -12,7 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "llama-cpp-sys-2"
-TARGETS = ("llama-mtmd-cli", "peer-bench")
+TARGETS = ("llama-mtmd-cli", "peer-bench", "peer-quantize")
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class Programs:
     quantize: Path
     mtmd_cli: Path
     peer_bench: Path
+    peer_quantize: Path
 
 
 def source():
@@ -45,11 +46,20 @@ def tools(cache):
     return programs
 
 
+def forget_other_source(folder, peer):
+    """cmake refuses a build folder of another checkout, although what was compiled is the same."""
+    settings = folder / "CMakeCache.txt"
+    if settings.exists() and f"CMAKE_HOME_DIRECTORY:INTERNAL={peer}\n" not in settings.read_text():
+        settings.unlink()
+
+
 def build_peer(cache, jobs):
     """Builds the peer for this machine's CPU and returns the folder of its programs."""
     programs, folder = tools(cache), cache / "build"
+    peer = Path(__file__).resolve().parent / "peer"
+    forget_other_source(folder, peer)
     configure = [
-        programs / "cmake", "-S", Path(__file__).parent / "peer", "-B", folder, "-G", "Ninja",
+        programs / "cmake", "-S", peer, "-B", folder, "-G", "Ninja",
         f"-DCMAKE_MAKE_PROGRAM={programs / 'ninja'}", "-DCMAKE_BUILD_TYPE=Release",
         "-DGGML_NATIVE=ON", f"-DLLAMA_CPP_DIR={source()}",
     ]
@@ -75,6 +85,7 @@ def build(cache, jobs, pixtral_folder):
         quantize=pixtral_folder / "pixtral-quantize",
         mtmd_cli=peer / "llama-mtmd-cli",
         peer_bench=peer / "peer-bench",
+        peer_quantize=peer / "peer-quantize",
     )
     for program in vars(programs).values():
         if not program.exists():

@@ -2,6 +2,7 @@
 
 import argparse
 import hashlib
+import math
 import os
 import platform
 import sys
@@ -11,11 +12,14 @@ import build
 import files
 import measure
 from chart import chart
-from ours import OURS
-from peer import DEFAULT, PLAIN
+from kinds import KINDS, RUNNING, Settings, jobs
+from peer import PEERS
 from table import table
 
-KINDS = ["load", "encode", "prefill", "decode", "answer", measure.COLD]
+SIZES = ["256x256", "512x512", "1024x704", "1024x1024"]
+# What --short stands for: a direction in minutes, not a verdict.
+SHORT = dict(pairs=1, sizes=["256x256"], prompts=[128], contexts=[32, 1024], generate=16, picture="256x256",
+             context=2048)
 
 
 def size(text):
@@ -25,45 +29,100 @@ def size(text):
     return text
 
 
-def kinds(text):
-    chosen = text.split(",")
-    unknown = [kind for kind in chosen if kind not in KINDS]
-    if unknown:
-        raise argparse.ArgumentTypeError(f"{', '.join(unknown)}: expected some of {', '.join(KINDS)}")
-    return chosen
+def some_of(known):
+    def parse(text):
+        chosen = text.split(",")
+        unknown = [name for name in chosen if name not in known]
+        if unknown:
+            raise argparse.ArgumentTypeError(f"{', '.join(unknown)}: expected some of {', '.join(known)}")
+        return chosen
+
+    return parse
 
 
-def arguments():
-    p = argparse.ArgumentParser(description=__doc__)
+def positive(text):
+    if not text.isdigit() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"expected a number from 1 on, found {text}")
+    return int(text)
+
+
+def arguments(words=None):
+    what = "\n".join(f"  {kind:12} {meaning}" for kind, meaning in KINDS.items())
+    p = argparse.ArgumentParser(description=__doc__, epilog=f"kinds:\n{what}",
+                                formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("cache", type=Path, help="folder for the peer's build, the files and the results")
-    p.add_argument("--model", type=Path, help="a file of pixtral-quantize [default: random weights]")
-    p.add_argument("--type", default="q4_k", help="type of the random weights [%(default)s]")
-    p.add_argument("--shape", default="pixtral-12b", help="shape of the random weights [%(default)s]")
-    p.add_argument("--pixtral", type=Path, metavar="DIR", help="folder of our programs [default: build them]")
-    p.add_argument("--only", type=kinds, metavar="KIND,…", default=KINDS[:-1],
-                   help=f"some of {', '.join(KINDS)} [all but the last]")
-    p.add_argument("--pairs", type=int, default=5, metavar="N", help="runs of each side [%(default)s]")
-    p.add_argument("--repetitions", type=int, default=1, metavar="N",
-                   help="counted repetitions within a run, after one that is not [%(default)s]")
-    p.add_argument("--sizes", type=size, nargs="+", metavar="WxH",
-                   default=["256x256", "512x512", "1024x704", "1024x1024"], help="pictures to encode")
-    p.add_argument("--picture", type=size, default="512x512", metavar="WxH", help="picture of the question")
-    p.add_argument("--question", default="Describe the image.")
-    p.add_argument("--prompt", type=int, default=512, metavar="N", help="tokens of prefill [%(default)s]")
-    p.add_argument("--generate", type=int, default=32, metavar="N", help="tokens of decode [%(default)s]")
-    p.add_argument("--context", type=int, default=8192, metavar="N", help="context of both [%(default)s]")
-    p.add_argument("--threads", type=int, default=os.cpu_count(), metavar="N", help="threads of both [%(default)s]")
-    p.add_argument("--build-only", action="store_true", help="build the peer and make the files, measure nothing")
-    return p.parse_args()
+    what = p.add_argument_group("what is measured")
+    what.add_argument("--only", type=some_of(KINDS), metavar="KIND,…", default=list(KINDS), help="some kinds [all]")
+    what.add_argument("--peers", type=some_of(PEERS), metavar="NAME,…", default=["default", "no-repack"],
+                      help=f"settings of llama.cpp: some of {', '.join(PEERS)} [default,no-repack]")
+    what.add_argument("--sizes", type=size, nargs="+", metavar="WxH", default=SIZES, help="pictures to encode")
+    what.add_argument("--picture", type=size, default="512x512", metavar="WxH", help="picture of the question")
+    what.add_argument("--prompts", type=positive, nargs="+", metavar="N", default=[512, 2048],
+                      help="tokens of prefill [512 2048]")
+    what.add_argument("--generate", type=positive, default=64, metavar="N", help="tokens of decode [%(default)s]")
+    what.add_argument("--contexts", type=positive, nargs="+", metavar="N", default=[32, 4096],
+                      help="tokens before those of decode [32 4096]")
+    how = p.add_argument_group("how")
+    how.add_argument("--pairs", type=positive, default=5, metavar="N", help="runs of each side [%(default)s]")
+    how.add_argument("--repetitions", type=positive, default=1, metavar="N",
+                     help="counted repetitions within a run, after one that is not [%(default)s]")
+    how.add_argument("--context", type=positive, default=8192, metavar="N", help="context of both [%(default)s]")
+    how.add_argument("--threads", type=positive, default=os.cpu_count(), metavar="N", help="threads of both [%(default)s]")
+    how.add_argument("--short", action="store_true",
+                     help="one pair of small sizes: " + ", ".join(f"{k} {v}" for k, v in SHORT.items()))
+    how.add_argument("--budget", type=float, default=math.inf, metavar="MINUTES",
+                     help="begin no run that would end later, as far as earlier runs say; the same command goes on")
+    how.add_argument("--build-only", action="store_true", help="build the peer and make the files, measure nothing")
+    how.add_argument("--report", action="store_true", help="measure nothing, write table and chart of what there is")
+    weights = p.add_argument_group("weights and programs")
+    weights.add_argument("--model", type=Path, help="a file of pixtral-quantize [default: random weights]")
+    weights.add_argument("--type", default="q4_k", help="type of the random weights [%(default)s]")
+    weights.add_argument("--shape", default="pixtral-12b", help="shape of the random weights [%(default)s]")
+    weights.add_argument("--layers", type=positive, metavar="N", help="layers of both towers [those of the shape]")
+    weights.add_argument("--quantize-layers", type=positive, default=2, metavar="N",
+                         help="layers of both towers for quantising, which needs 3 times the size in bf16 [%(default)s]")
+    weights.add_argument("--quantized", default="q4_k", metavar="TYPE", help="type to quantise to [%(default)s]")
+    weights.add_argument("--pixtral", type=Path, metavar="DIR", help="folder of our programs [default: build them]")
+    args = p.parse_args(words)
+    if args.short:
+        for name, value in SHORT.items():
+            if getattr(args, name) == p.get_default(name):
+                setattr(args, name, value)
+    return args
 
 
-def fingerprint(programs, compared, settings, picture):
-    """Changes when a program, the weights or a setting does: older runs then do not count."""
-    parts = [repr(settings), picture]
-    for path in (*vars(programs).values(), *vars(compared).values()):
-        about = path.stat()
-        parts.append(f"{path} {about.st_size} {about.st_mtime_ns}")
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+def shape(name, layers):
+    """Arguments of `pixtral-quantize synth`."""
+    count = ("--layers", str(layers), "--vision-layers", str(layers)) if layers else ()
+    return ("--shape", name, *count)
+
+
+def make_files(args, quantize, cache):
+    """What the kinds asked for need."""
+    made = {}
+    if RUNNING & set(args.only):
+        source = files.Source(args.model and args.model.resolve(), args.type, shape(args.shape, args.layers))
+        made.update(files.for_running(quantize, cache, source, tuple(map(int, args.picture.split("x")))))
+    if "quantize" in args.only:
+        made.update(files.for_quantising(quantize, cache, shape(args.shape, args.quantize_layers)))
+    return files.Files(cache, **made)
+
+
+def marks(programs, compared, settings):
+    """For each kind what changes when a program, its files or a setting does."""
+
+    def about(path):
+        stat = path.stat()
+        return f"{path} {stat.st_size} {stat.st_mtime_ns}"
+
+    running = [compared.model, compared.text, compared.mmproj, compared.picture]
+    inputs = {"quantize": [compared.checkpoint, compared.bf16], "drafts": []}
+    found = {}
+    for kind in KINDS:
+        paths = [path for path in inputs.get(kind, running) if path]
+        parts = [repr(settings), *map(about, [*vars(programs).values(), *paths])]
+        found[kind] = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+    return found
 
 
 def processor():
@@ -74,32 +133,43 @@ def processor():
     return next(names, platform.machine())
 
 
+def description(args, compared):
+    """A sentence on model and machine."""
+    models = []
+    if compared.model:
+        models.append(f"{compared.model.name}, {compared.model.stat().st_size / 2**30:.2f} GiB")
+    if compared.checkpoint:
+        models.append(f"quantising: {compared.checkpoint.name} to {args.quantized}")
+    return (
+        f"{'; '.join(models) or 'The demonstration model'}; on {processor()}, {args.threads} threads; "
+        f"up to {args.pairs} runs of each side in turn."
+    )
+
+
 def main():
     args = arguments()
     cache = args.cache.resolve()
     cache.mkdir(parents=True, exist_ok=True)
     programs = build.build(cache, args.threads, args.pixtral and args.pixtral.resolve())
-    model = args.model and args.model.resolve()
-    width, height = map(int, args.picture.split("x"))
-    compared = files.make(programs.quantize, cache, model, args.type, args.shape, (width, height))
+    compared = make_files(args, programs.quantize, cache)
     if args.build_only:
         return
-    settings = measure.Settings(args.threads, args.context, args.repetitions, args.question)
-    mark = fingerprint(programs, compared, settings, args.picture)
-    records = measure.Records(cache / "runs.jsonl", mark)
-    sides = [OURS, DEFAULT, PLAIN]
-    wanted = measure.jobs(args.only, args.sizes, args.prompt, args.generate)
-    measure.measure(sides, programs, compared, settings, wanted, args.pairs, records,
-                    lambda text: print(text, file=sys.stderr, flush=True))
-    results = measure.results(records, wanted, sides, args.pairs)
-    about = (
-        f"{compared.model.name}, {compared.model.stat().st_size / 2**30:.2f} GiB, on {processor()}, "
-        f"{args.threads} threads; {args.pairs} runs of each side in turn."
-    )
-    text = table(results, sides, about)
+    settings = Settings(args.threads, args.context, args.repetitions, quantized=args.quantized)
+    records = measure.Records(cache / "runs.jsonl", marks(programs, compared, settings))
+    wanted = jobs(args.only, args.sizes, args.prompts, args.picture, args.generate, args.contexts)
+    left = 0
+    if not args.report:
+        left = measure.measure(
+            programs, compared, settings, measure.missing(records, wanted, args.peers, args.pairs), records,
+            60 * args.budget, lambda text: print(text, file=sys.stderr, flush=True),
+        )
+    found = measure.results(records, wanted, args.peers, args.pairs)
+    text = table(found, description(args, compared))
     (cache / "compare.md").write_text(text, encoding="utf-8")
-    (cache / "compare.svg").write_text(chart(results, sides), encoding="utf-8")
+    (cache / "compare.svg").write_text(chart(found), encoding="utf-8")
     print(text, end="")
+    if left:
+        print(f"{left} runs are left: give the same command again", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
-"""The files that are compared: one model in our form and in llama.cpp's, and a picture."""
+"""The files that are compared: one model in our form and in llama.cpp's, and a picture; a checkpoint
+for quantising."""
 
+import hashlib
 import os
 import struct
 import subprocess
@@ -10,12 +12,31 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Files:
-    """The same weights twice, and what is asked about."""
+    """What both sides work on. Files that no measurement asks for are not made."""
+
+    # Holds the rest, and what sides keep between runs.
+    folder: Path
+    # The same weights twice, and what is asked about.
+    model: Path = None
+    text: Path = None
+    mmproj: Path = None
+    picture: Path = None
+    # Weights in bf16: as published, and the text half as llama.cpp's converter would write it.
+    checkpoint: Path = None
+    bf16: Path = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """Which weights: a file of ours, or None for random ones of this type and shape."""
 
     model: Path
-    text: Path
-    mmproj: Path
-    picture: Path
+    kind: str
+    # Arguments of `pixtral-quantize synth`.
+    shape: tuple
+
+    def name(self):
+        return "-".join(word.lstrip("-") for word in ("synthetic", *self.shape[1::2]))
 
 
 def drop_from_page_cache(paths):
@@ -51,18 +72,58 @@ def picture(path, width, height):
     )
 
 
-def make(quantize, cache, model, kind, shape, size):
-    """Makes what is missing. `model` is a file of ours, or None for random weights of `kind`."""
-    if model is None:
-        model = cache / f"synthetic-{shape}-{kind}.gguf"
-        if not model.exists():
-            subprocess.run([quantize, "synth", kind, "--shape", shape, "-o", model], check=True)
+def kept(files, name, settings, inputs, make):
+    """A file that `make` writes, unless it did so for these settings and files before."""
+    mark = repr((settings, [(str(path), path.stat().st_mtime_ns) for path in inputs]))
+    digest = hashlib.sha256(mark.encode()).hexdigest()[:16]
+    path = files.folder / f"{digest}-{name}"
+    if not path.exists():
+        for old in files.folder.glob(f"*-{name}"):
+            old.unlink()
+        unfinished = path.with_suffix(".partial")
+        make(unfinished)
+        unfinished.rename(path)
+    return path
+
+
+def call(*command):
+    """Runs a command that must succeed and says nothing on standard output."""
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+def pair_of(quantize, cache, model):
+    """Exports `model` to llama.cpp's pair of files unless that was done since it was written."""
     text, mmproj = (cache / f"{model.stem}-{half}.gguf" for half in ("text", "mmproj"))
-    stale = any(not p.exists() or p.stat().st_mtime < model.stat().st_mtime for p in (text, mmproj))
-    if stale:
-        command = [quantize, "export", model, "--text", text, "--mmproj", mmproj, "--overwrite"]
-        subprocess.run(command, check=True)
+    if any(not p.exists() or p.stat().st_mtime < model.stat().st_mtime for p in (text, mmproj)):
+        call(quantize, "export", model, "--text", text, "--mmproj", mmproj, "--overwrite")
+    return text, mmproj
+
+
+def for_running(quantize, cache, source, size):
+    """The model in both forms, and a picture of `size`."""
+    model = source.model or cache / f"{source.name()}-{source.kind}.gguf"
+    if source.model is None and not model.exists():
+        call(quantize, "synth", source.kind, *source.shape, "-o", model)
+    text, mmproj = pair_of(quantize, cache, model)
     image = cache / f"picture-{size[0]}x{size[1]}.png"
     if not image.exists():
         picture(image, *size)
-    return Files(model, text, mmproj, image)
+    return dict(model=model, text=text, mmproj=mmproj, picture=image)
+
+
+def for_quantising(quantize, cache, shape):
+    """A checkpoint of random weights, and llama.cpp's text half of it in bf16."""
+    checkpoint = cache / Source(None, "bf16", shape).name()
+    if not checkpoint.exists():
+        unfinished = checkpoint.with_suffix(".partial")
+        call(quantize, "synth", *shape, "--checkpoint", unfinished)
+        unfinished.rename(checkpoint)
+    bf16 = cache / f"{checkpoint.name}-bf16-text.gguf"
+    if not bf16.exists():
+        whole = cache / f"{checkpoint.name}-bf16.gguf"
+        call(quantize, "bf16", checkpoint, "-o", whole, "--overwrite")
+        text, mmproj = pair_of(quantize, cache, whole)
+        whole.unlink()
+        mmproj.unlink()
+        assert text == bf16
+    return dict(checkpoint=checkpoint, bf16=bf16)

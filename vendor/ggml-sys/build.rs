@@ -5,6 +5,15 @@
 mod compile;
 #[path = "build/cpu.rs"]
 mod cpu;
+#[cfg(feature = "cuda")]
+#[path = "build/cuda.rs"]
+mod cuda;
+#[cfg(feature = "metal")]
+#[path = "build/metal.rs"]
+mod metal;
+#[cfg(feature = "metal")]
+#[path = "build/metal_source.rs"]
+mod metal_source;
 #[path = "build/source.rs"]
 mod source;
 #[path = "build/variant.rs"]
@@ -26,6 +35,15 @@ fn main() {
 
 fn build() -> Result<(), String> {
     let source = source::find()?;
+    println!(
+        "cargo::rustc-env=GGML_SYS_BUILD={} ({})",
+        source.version(),
+        source.origin()
+    );
+    println!(
+        "cargo::rustc-env=GGML_SYS_SOURCE={}",
+        source.src().display()
+    );
     #[cfg(feature = "bindgen")]
     bindings::generate(&source)?;
     compile::compile(&source)

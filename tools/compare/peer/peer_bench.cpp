@@ -1,156 +1,116 @@
-// Measures llama.cpp through its public C interface, as `pixtral bench --json` measures pixtral: the
-// same pictures, ids, repetitions and report. It stands in for llama-bench, which the package that
-// llama.cpp is built from leaves out, and adds the vision tower, which llama-bench does not know.
+// Measures llama.cpp through its public C interface, as `pixtral bench --json` and conversations with
+// `pixtral chat --json` measure pixtral: the same pictures, ids, repetitions and report. It stands in
+// for llama-bench and llama-server, which the package that llama.cpp is built from leaves out.
 
-#include "ggml-backend.h"
-#include "llama.h"
-#include "mtmd.h"
+#include "options.h"
 
-#include <algorithm>
-#include <chrono>
-#include <cstdio>
-#include <cstdlib>
-#include <functional>
-#include <memory>
-#include <stdexcept>
-#include <string>
-#include <vector>
+#include "mtmd-helper.h"
 
 namespace {
 
-struct Options {
-    std::string model, mmproj;
-    int threads = 1, prompt = 512, generate = 32, repetitions = 3, image_max_tokens = -1;
-    bool repack = true;
-    std::vector<std::pair<int, int>> images;
-};
+struct Peer {
+    const Options & o;
+    Model model;
+    Vision vision;
+    Context context;
+    llama_memory_t memory = nullptr;
 
-int positive(const std::string & name, const char * text) {
-    char * end = nullptr;
-    const long n = std::strtol(text, &end, 10);
-    if (end == text || *end != '\0' || n < 1 || n > 1 << 24) {
-        throw std::runtime_error(name + ": expected a positive number, found " + text);
+    explicit Peer(const Options & options) : o(options) {}
+
+    void load() {
+        llama_model_params params = llama_model_default_params();
+        params.use_extra_bufts = o.repack;
+        params.n_gpu_layers = o.gpu_layers;
+        params.load_mode = o.mmap ? LLAMA_LOAD_MODE_AUTO : LLAMA_LOAD_MODE_NONE;
+        model.reset(llama_model_load_from_file(o.model.c_str(), params));
+        must(model != nullptr, "loading the text model");
+        if (o.mmproj.empty()) {
+            return;
+        }
+        mtmd_context_params vision_params = mtmd_context_params_default();
+        vision_params.use_gpu = o.gpu_layers > 0;
+        vision_params.print_timings = false;
+        vision_params.n_threads = o.threads;
+        vision_params.warmup = false;
+        vision_params.flash_attn_type = o.flash;
+        vision_params.image_max_tokens = o.image_max_tokens;
+        vision.reset(mtmd_init_from_file(o.mmproj.c_str(), model.get(), vision_params));
+        must(vision != nullptr, "loading the vision model");
     }
-    return int(n);
-}
 
-Options parse(int argc, char ** argv) {
-    Options o;
-    for (int i = 1; i < argc; ++i) {
-        const std::string name = argv[i];
-        if (name == "--no-repack") {
-            o.repack = false;
-            continue;
-        }
-        if (++i == argc) {
-            throw std::runtime_error(name + ": a value is missing");
-        }
-        const char * value = argv[i];
-        if (name == "--model") {
-            o.model = value;
-        } else if (name == "--mmproj") {
-            o.mmproj = value;
-        } else if (name == "--threads") {
-            o.threads = positive(name, value);
-        } else if (name == "--prompt") {
-            o.prompt = positive(name, value);
-        } else if (name == "--generate") {
-            o.generate = positive(name, value);
-        } else if (name == "--repetitions") {
-            o.repetitions = positive(name, value);
-        } else if (name == "--image-max-tokens") {
-            o.image_max_tokens = positive(name, value);
-        } else if (name == "--image") {
-            int width = 0, height = 0;
-            if (std::sscanf(value, "%dx%d", &width, &height) != 2 || width < 1 || height < 1) {
-                throw std::runtime_error("--image: expected WIDTHxHEIGHT, found " + std::string(value));
-            }
-            o.images.emplace_back(width, height);
-        } else {
-            throw std::runtime_error("unknown option " + name);
-        }
+    void make_context() {
+        llama_context_params params = llama_context_default_params();
+        params.n_ctx = std::max({ o.context, o.prompt + o.generate, o.before + o.generate, 1 });
+        params.n_threads = params.n_threads_batch = o.threads;
+        params.flash_attn_type = o.flash;
+        // A second sequence, in the same cells, is needed for making a long context out of a short one.
+        params.n_seq_max = o.before > 0 ? 2 : 1;
+        params.kv_unified = true;
+        context.reset(llama_init_from_model(model.get(), params));
+        must(context != nullptr, "making a context");
+        memory = llama_get_memory(context.get());
     }
-    if (o.model.empty() || o.mmproj.empty()) {
-        throw std::runtime_error("--model and --mmproj are needed");
-    }
-    return o;
-}
 
-double seconds_of(const std::function<void()> & work) {
-    const auto start = std::chrono::steady_clock::now();
-    work();
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
+    int n_past() const { return llama_memory_seq_pos_max(memory, 0) + 1; }
 
-struct Timing {
-    std::vector<double> runs; // sorted, in seconds
-
-    double median() const { return runs[runs.size() / 2]; }
-
-    std::string json() const {
-        std::string list;
-        for (double run : runs) {
-            list += (list.empty() ? "" : ", ") + std::to_string(run);
+    // Appends `ids` in batches and waits for the result.
+    void read(llama_token * ids, int n) {
+        const int n_batch = int(llama_n_batch(context.get()));
+        for (int i = 0; i < n; i += n_batch) {
+            const llama_batch batch = llama_batch_get_one(ids + i, std::min(n_batch, n - i));
+            must(llama_decode(context.get(), batch) == 0, "decoding");
         }
-        return "{\"median_s\": " + std::to_string(median()) + ", \"runs_s\": [" + list + "]}";
+        llama_synchronize(context.get());
+    }
+
+    // Doubles the sequence until it is at least `n` tokens long, by copies of its keys and values at
+    // later positions, and cuts it there. What they say does not matter for the speed of what follows.
+    void lengthen(int n) {
+        while (n_past() < n) {
+            const int length = n_past();
+            std::vector<uint8_t> state(llama_state_seq_get_size(context.get(), 0));
+            must(llama_state_seq_get_data(context.get(), state.data(), state.size(), 0) != 0, "copying a sequence");
+            must(llama_state_seq_set_data(context.get(), state.data(), state.size(), 1) != 0, "copying a sequence");
+            llama_memory_seq_rm(memory, 1, n - length, -1);
+            llama_memory_seq_add(memory, 1, 0, -1, length);
+            llama_memory_seq_cp(memory, 1, 0, -1, -1);
+            llama_memory_seq_rm(memory, 1, -1, -1);
+        }
     }
 };
 
-// One run that is not counted, then `repetitions` that are.
-Timing measure(int repetitions, const std::function<void()> & work) {
-    work();
-    Timing timing;
-    for (int i = 0; i < repetitions; ++i) {
-        timing.runs.push_back(seconds_of(work));
+// The first picture among `chunks`.
+const mtmd_input_chunk * picture_of(const mtmd_input_chunks * chunks) {
+    for (size_t i = 0; i < mtmd_input_chunks_size(chunks); ++i) {
+        const mtmd_input_chunk * chunk = mtmd_input_chunks_get(chunks, i);
+        if (mtmd_input_chunk_get_type(chunk) == MTMD_INPUT_CHUNK_TYPE_IMAGE) {
+            return chunk;
+        }
     }
-    std::sort(timing.runs.begin(), timing.runs.end());
-    return timing;
+    throw std::runtime_error("the picture gave no tokens");
 }
 
-void must(bool ok, const char * what) {
-    if (!ok) {
-        throw std::runtime_error(std::string(what) + " failed");
-    }
+Chunks chunks_of(mtmd_context * vision, const std::string & text, const mtmd_bitmap * bitmap) {
+    Chunks chunks(mtmd_input_chunks_init());
+    const mtmd_input_text input = { text.c_str(), text.size(), true, true };
+    must(mtmd_tokenize(vision, chunks.get(), &input, &bitmap, 1) == 0, "preparing the picture");
+    return chunks;
 }
-
-template <typename T, void (*Free)(T *)> struct Freed {
-    void operator()(T * p) const { Free(p); }
-};
-using Model   = std::unique_ptr<llama_model, Freed<llama_model, llama_model_free>>;
-using Context = std::unique_ptr<llama_context, Freed<llama_context, llama_free>>;
-using Vision  = std::unique_ptr<mtmd_context, Freed<mtmd_context, mtmd_free>>;
-using Bitmap  = std::unique_ptr<mtmd_bitmap, Freed<mtmd_bitmap, mtmd_bitmap_free>>;
-using Chunks  = std::unique_ptr<mtmd_input_chunks, Freed<mtmd_input_chunks, mtmd_input_chunks_free>>;
 
 // Times the encoding of a picture of the given size, without resizing it, and reports it as JSON.
-std::string encode(const Options & o, mtmd_context * vision, int width, int height) {
+std::string encode(const Peer & peer, int width, int height) {
     std::vector<unsigned char> rgb(size_t(3) * width * height);
     for (size_t i = 0; i < rgb.size(); ++i) {
         rgb[i] = (unsigned char) (i % 251);
     }
     Bitmap bitmap(mtmd_bitmap_init(width, height, rgb.data()));
-    Chunks chunks(mtmd_input_chunks_init());
-    const std::string text = mtmd_default_marker();
-    const mtmd_input_text input = { text.c_str(), text.size(), false, true };
-    const mtmd_bitmap * bitmaps[] = { bitmap.get() };
-    must(mtmd_tokenize(vision, chunks.get(), &input, bitmaps, 1) == 0, "preparing the picture");
-    for (size_t i = 0; i < mtmd_input_chunks_size(chunks.get()); ++i) {
-        const mtmd_input_chunk * chunk = mtmd_input_chunks_get(chunks.get(), i);
-        if (mtmd_input_chunk_get_type(chunk) != MTMD_INPUT_CHUNK_TYPE_IMAGE) {
-            continue;
-        }
-        const Timing time = measure(o.repetitions, [&] {
-            must(mtmd_encode_chunk(vision, chunk) == 0, "encoding the picture");
-        });
-        return "{\"width\": " + std::to_string(width) + ", \"height\": " + std::to_string(height) +
-               ", \"tokens\": " + std::to_string(mtmd_input_chunk_get_n_tokens(chunk)) +
-               ", \"time\": " + time.json() + "}";
-    }
-    throw std::runtime_error("the picture gave no tokens");
-}
-
-void decode(llama_context * context, llama_token * ids, int n) {
-    must(llama_decode(context, llama_batch_get_one(ids, n)) == 0, "decoding");
+    const Chunks chunks = chunks_of(peer.vision.get(), mtmd_default_marker(), bitmap.get());
+    const mtmd_input_chunk * chunk = picture_of(chunks.get());
+    const Timing time = measure(peer.o.repetitions, [&] {
+        must(mtmd_encode_chunk(peer.vision.get(), chunk) == 0, "encoding the picture");
+    });
+    return "{\"width\": " + std::to_string(width) + ", \"height\": " + std::to_string(height) +
+           ", \"tokens\": " + std::to_string(mtmd_input_chunk_get_n_tokens(chunk)) + ", \"time\": " + time.json() + "}";
 }
 
 std::string phase(int tokens, const Timing & time) {
@@ -158,79 +118,120 @@ std::string phase(int tokens, const Timing & time) {
            ", \"tokens_per_s\": " + std::to_string(tokens / time.median()) + ", \"time\": " + time.json() + "}";
 }
 
-void log_errors(ggml_log_level level, const char * text, void *) {
-    if (level == GGML_LOG_LEVEL_ERROR) {
-        std::fputs(text, stderr);
-    }
-}
-
-void run(const Options & o) {
-    llama_log_set(log_errors, nullptr);
-    mtmd_log_set(log_errors, nullptr);
-    ggml_backend_load_all();
-    Model model;
-    Vision vision;
-    const double load = seconds_of([&] {
-        llama_model_params params = llama_model_default_params();
-        params.use_extra_bufts = o.repack;
-        model.reset(llama_model_load_from_file(o.model.c_str(), params));
-        must(model != nullptr, "loading the text model");
-        mtmd_context_params vision_params = mtmd_context_params_default();
-        vision_params.use_gpu = false;
-        vision_params.print_timings = false;
-        vision_params.n_threads = o.threads;
-        vision_params.warmup = false;
-        vision_params.image_max_tokens = o.image_max_tokens;
-        vision.reset(mtmd_init_from_file(o.mmproj.c_str(), model.get(), vision_params));
-        must(vision != nullptr, "loading the vision model");
-    });
-    llama_context_params params = llama_context_default_params();
-    params.n_ctx = o.prompt + o.generate;
-    params.n_threads = params.n_threads_batch = o.threads;
-    Context context;
-    const double prepare = seconds_of([&] {
-        context.reset(llama_init_from_model(model.get(), params));
-        must(context != nullptr, "making a context");
-    });
-
-    std::string encodes;
-    for (auto [width, height] : o.images) {
-        encodes += (encodes.empty() ? "" : ", ") + encode(o, vision.get(), width, height);
-    }
-    const int n_vocab = llama_vocab_n_tokens(llama_model_get_vocab(model.get()));
+// Times reading a prompt and generating after it, or after a context of `before` tokens.
+std::string prefill_and_decode(Peer & peer) {
+    const Options & o = peer.o;
+    const int n_vocab = llama_vocab_n_tokens(llama_model_get_vocab(peer.model.get()));
     std::vector<llama_token> ids(std::max(o.prompt, o.generate));
     for (size_t i = 0; i < ids.size(); ++i) {
         ids[i] = llama_token(i * 7919 % n_vocab);
     }
-    const int n_batch = int(llama_n_batch(context.get()));
-    llama_memory_t memory = llama_get_memory(context.get());
     const Timing prefill = measure(o.repetitions, [&] {
-        llama_memory_clear(memory, false);
-        for (int i = 0; i < o.prompt; i += n_batch) {
-            decode(context.get(), &ids[i], std::min(n_batch, o.prompt - i));
-        }
-        llama_synchronize(context.get());
+        llama_memory_clear(peer.memory, false);
+        peer.read(ids.data(), o.prompt);
     });
-    const Timing generation = measure(o.repetitions, [&] {
-        llama_memory_seq_rm(memory, 0, o.prompt, -1);
-        for (int i = 0; i < o.generate; ++i) {
-            decode(context.get(), &ids[i], 1);
-            llama_synchronize(context.get());
+    std::string report = ", \"prefill\": " + phase(o.prompt, prefill);
+    if (o.generate > 0) {
+        peer.lengthen(o.before);
+        const int start = peer.n_past();
+        const Timing generation = measure(o.repetitions, [&] {
+            llama_memory_seq_rm(peer.memory, 0, start, -1);
+            for (int i = 0; i < o.generate; ++i) {
+                peer.read(&ids[i], 1);
+            }
+        });
+        report += ", \"before\": " + std::to_string(start) + ", \"decode\": " + phase(o.generate, generation);
+    }
+    return report;
+}
+
+// Reads "one picture, one question" and reports what the encoder and the decoder took.
+std::string picture(Peer & peer) {
+    const Options & o = peer.o;
+    mtmd_context * vision = peer.vision.get();
+    const mtmd_helper_init_opt defaults = mtmd_helper_init_opt_default();
+    Bitmap bitmap(mtmd_helper_bitmap_init_from_file(vision, o.picture.c_str(), false, defaults).bitmap);
+    must(bitmap != nullptr, "reading the picture");
+    const std::string prompt = std::string("[INST]") + mtmd_default_marker() + o.question + "[/INST]";
+    const Chunks chunks = chunks_of(vision, prompt, bitmap.get());
+    const mtmd_input_chunk * image = picture_of(chunks.get());
+    const size_t n_chunks = mtmd_input_chunks_size(chunks.get());
+    const int n_batch = int(llama_n_batch(peer.context.get()));
+    double encoding = 0;
+    llama_pos n_past = 0;
+    const double all = seconds_of([&] {
+        for (size_t i = 0; i < n_chunks; ++i) {
+            const mtmd_input_chunk * chunk = mtmd_input_chunks_get(chunks.get(), i);
+            if (chunk != image) {
+                must(mtmd_helper_eval_chunk_single(vision, peer.context.get(), chunk, n_past, 0, n_batch,
+                                                   i + 1 == n_chunks, &n_past) == 0, "reading text");
+                continue;
+            }
+            encoding = seconds_of([&] { must(mtmd_encode_chunk(vision, chunk) == 0, "encoding the picture"); });
+            must(mtmd_helper_decode_image_chunk(vision, peer.context.get(), chunk, mtmd_get_output_embd(vision), n_past,
+                                                0, n_batch, &n_past, nullptr, nullptr) == 0, "reading the picture");
         }
+        llama_synchronize(peer.context.get());
     });
-    std::printf("{\"threads\": %d, \"load_s\": %f, \"context_s\": %f, \"encode\": [%s], \"prefill\": %s, \"decode\": %s}\n",
-                o.threads, load, prepare, encodes.c_str(), phase(o.prompt, prefill).c_str(),
-                phase(o.generate, generation).c_str());
+    return ", \"picture\": {\"tokens\": " + std::to_string(n_past) + ", \"encode_s\": " + std::to_string(encoding) +
+           ", \"prefill_s\": " + std::to_string(all - encoding) + "}";
+}
+
+// Reads another question behind what is known, with an answer of one token between, and reports how
+// long that took.
+std::string second(Peer & peer) {
+    const llama_vocab * vocab = llama_model_get_vocab(peer.model.get());
+    const std::string text = "</s>[INST]" + peer.o.second + "[/INST]";
+    std::vector<llama_token> ids(text.size() + 1);
+    const int n = llama_tokenize(vocab, text.c_str(), int(text.size()), ids.data() + 1, int(ids.size()) - 1, false, true);
+    must(n > 0, "splitting the second question into tokens");
+    ids[0] = llama_token(7919 % llama_vocab_n_tokens(vocab));
+    const int start = peer.n_past();
+    const double time = seconds_of([&] {
+        // What a server does before it reads the part of a prompt that is new.
+        llama_memory_seq_rm(peer.memory, 0, start, -1);
+        peer.read(ids.data(), n + 1);
+    });
+    return ", \"second\": {\"before\": " + std::to_string(start) + ", \"tokens\": " + std::to_string(n + 1) +
+           ", \"seconds\": " + std::to_string(time) + "}";
+}
+
+void run(const Options & o) {
+    mtmd_log_set(log_errors, nullptr);
+    mtmd_helper_log_set(log_errors, nullptr);
+    Peer peer(o);
+    const double load = seconds_of([&] { peer.load(); });
+    const double prepare = seconds_of([&] { peer.make_context(); });
+    std::string report = "{\"threads\": " + std::to_string(o.threads) + ", \"load_s\": " + std::to_string(load) +
+                         ", \"context_s\": " + std::to_string(prepare);
+    std::string encodes;
+    for (auto [width, height] : o.images) {
+        encodes += (encodes.empty() ? "" : ", ") + encode(peer, width, height);
+    }
+    report += ", \"encode\": [" + encodes + "]";
+    if (o.prompt > 0) {
+        report += prefill_and_decode(peer);
+    }
+    if (!o.picture.empty()) {
+        report += picture(peer);
+    }
+    if (!o.save_state.empty()) {
+        must(llama_state_seq_save_file(peer.context.get(), o.save_state.c_str(), 0, nullptr, 0) > 0, "saving the state");
+    }
+    if (!o.load_state.empty()) {
+        llama_token none = 0;
+        size_t n = 0;
+        must(llama_state_seq_load_file(peer.context.get(), o.load_state.c_str(), 0, &none, 1, &n) > 0, "loading the state");
+    }
+    if (!o.second.empty()) {
+        report += second(peer);
+    }
+    std::printf("%s}\n", report.c_str());
+    std::fflush(stdout);
 }
 
 } // namespace
 
 int main(int argc, char ** argv) {
-    try {
-        run(parse(argc, argv));
-        return 0;
-    } catch (const std::exception & e) {
-        std::fprintf(stderr, "peer-bench: %s\n", e.what());
-        return 1;
-    }
+    return run_reported("peer-bench", [&] { run(parse(argc, argv)); });
 }

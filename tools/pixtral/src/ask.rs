@@ -105,6 +105,7 @@ pub fn to_json(answer: &Answer) -> Value {
             "generated": answer.ids.len(),
             "drafted": answer.drafted,
             "accepted": answer.accepted,
+            "forced": answer.forced,
         },
         "images": {"count": reading.n_images, "encoded": reading.n_encoded},
         "seconds": {
@@ -126,13 +127,21 @@ fn finish_name(finish: Finish) -> &'static str {
 }
 
 /// The error that an incomplete answer amounts to, if it is one.
-pub fn incomplete(answer: &Answer, session: &Session) -> Option<Error> {
+pub fn incomplete(answer: &Answer, session: &Session, options: &GenerateOptions) -> Option<Error> {
     match answer.finish {
         Finish::ContextFull => Some(Error::new(
             ErrorKind::ContextFull,
             format!(
                 "the answer is incomplete: the context of {} tokens is full; use a larger --ctx",
                 session.n_ctx()
+            ),
+        )),
+        Finish::MaxTokens if options.constraint.is_some() => Some(Error::new(
+            ErrorKind::InvalidArgument,
+            format!(
+                "the answer is incomplete: it was not as demanded after {} tokens; use a larger \
+                 --max-tokens",
+                answer.ids.len()
             ),
         )),
         Finish::Cancelled => Some(Error::new(ErrorKind::Cancelled, "the answer is incomplete")),
@@ -154,6 +163,7 @@ mod tests {
             reading: Reading::default(),
             drafted,
             accepted,
+            forced: 0,
             decode_time: Duration::from_secs(1),
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::{
     ask::{self, Show},
+    constraint::ConstraintArgs,
     conversation::Conversation,
     demo_model,
     load::LoadArgs,
@@ -52,6 +53,8 @@ pub struct ChatArgs {
     cache: CacheArgs,
     #[command(flatten)]
     generate: GenerateArgs,
+    #[command(flatten)]
+    constraint: ConstraintArgs,
     /// Print one JSON object a turn, with the answer, token counts and times
     #[arg(long)]
     json: bool,
@@ -71,9 +74,9 @@ struct Chat<'a> {
 pub fn run(args: &ChatArgs, interrupt: &Interrupt) -> Result<()> {
     let model = demo_model::open_or_demo(args.model.as_deref(), &args.load, interrupt)?;
     let vision = model.config().vision.clone();
-    let options = args.cache.session(&args.decoder);
-    let mut conversation =
-        Conversation::new(model, options, args.generate.options(), args.system.clone())?;
+    let session = args.cache.session(&args.decoder);
+    let options = args.constraint.options(&args.generate, &model)?;
+    let mut conversation = Conversation::new(model, session, options, args.system.clone())?;
     args.load.explain(conversation.session());
     let file = args
         .session

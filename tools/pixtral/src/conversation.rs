@@ -100,6 +100,6 @@ impl Conversation {
 
     /// The error that an incomplete answer amounts to, if it is one.
     pub fn incomplete(&self, answer: &Answer) -> Option<Error> {
-        ask::incomplete(answer, &self.session)
+        ask::incomplete(answer, &self.session, &self.options)
     }
 }

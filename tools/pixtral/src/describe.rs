@@ -2,6 +2,7 @@
 
 use crate::{
     ask::{self, Show},
+    constraint::ConstraintArgs,
     conversation::Conversation,
     demo_model,
     load::LoadArgs,
@@ -22,6 +23,8 @@ use std::path::PathBuf;
   pixtral describe pixtral-12b-q4_k.gguf photo.jpg
   pixtral describe pixtral-12b-q4_k.gguf receipt.png --prompt 'What is the total?'
   pixtral describe pixtral-12b-q4_k.gguf before.png after.png --prompt 'What changed?'
+  pixtral describe pixtral-12b-q4_k.gguf receipt.png --schema receipt.schema.json
+  pixtral describe pixtral-12b-q4_k.gguf photo.jpg --prompt 'Is it day?' --regex '(yes|no)'
   curl -s https://example.org/chart.png | pixtral describe pixtral-12b-q4_k.gguf - --json"
 )]
 pub struct DescribeArgs {
@@ -50,6 +53,8 @@ pub struct DescribeArgs {
     cache: CacheArgs,
     #[command(flatten)]
     generate: GenerateArgs,
+    #[command(flatten)]
+    constraint: ConstraintArgs,
     /// Print one JSON object with the answer, token counts and times
     #[arg(long)]
     json: bool,
@@ -70,9 +75,9 @@ pub fn run(args: &DescribeArgs, interrupt: &Interrupt) -> Result<()> {
         .collect::<Result<Vec<Part>>>()?;
     parts.push(Part::text(args.prompt.clone()));
 
-    let options = args.cache.session(&args.decoder);
-    let mut conversation =
-        Conversation::new(model, options, args.generate.options(), args.system.clone())?;
+    let session = args.cache.session(&args.decoder);
+    let options = args.constraint.options(&args.generate, &model)?;
+    let mut conversation = Conversation::new(model, session, options, args.system.clone())?;
     args.load.explain(conversation.session());
     let show = match args.json {
         true => Show::Progress,

@@ -6,12 +6,14 @@
 mod ask;
 mod bench;
 mod chat;
+mod constraint;
 mod conversation;
 mod cost;
 mod demo;
 mod demo_model;
 mod describe;
 mod eval;
+mod fit;
 mod inspect;
 mod load;
 mod memory;
@@ -44,6 +46,7 @@ enum Command {
     Tokenize(tokenize::TokenizeArgs),
     Bench(bench::BenchArgs),
     Eval(eval::EvalArgs),
+    Fit(fit::FitArgs),
 }
 
 fn main() -> ExitCode {
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
         Command::Tokenize(args) => tokenize::run(args),
         Command::Bench(args) => bench::run(args, &interrupt),
         Command::Eval(args) => eval::run(args, &interrupt),
+        Command::Fit(args) => fit::run(args),
     };
     exit(result)
 }

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 /// How the decoder is set up.
 #[derive(Args, Debug)]
 pub struct DecoderArgs {
-    /// Threads to compute with [default: the physical cores; fewer for small models]
+    /// Threads to compute with [default: the physical performance cores; fewer for small models]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     threads: Option<u32>,
     /// Longest conversation in tokens [default: 8192]

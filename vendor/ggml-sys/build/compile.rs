@@ -7,6 +7,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::cpu;
+#[cfg(feature = "cuda")]
+use crate::cuda;
+#[cfg(feature = "metal")]
+use crate::metal;
 use crate::source::{Source, required};
 
 /// All but the kernels, the slow ones first to keep the cores busy to the end.
@@ -35,6 +39,8 @@ pub enum Arch {
 pub struct Context<'a> {
     pub source: &'a Source,
     pub arch: Arch,
+    /// The folder of this package.
+    pub package: PathBuf,
     /// Cargo's folder for this build's output.
     pub out: PathBuf,
 }
@@ -50,15 +56,28 @@ pub fn compile(source: &Source) -> Result<(), String> {
             ));
         }
     };
+    if cfg!(feature = "metal") && required("CARGO_CFG_TARGET_VENDOR")? != "apple" {
+        return Err("the feature `metal` is for Apple's systems; build without it".to_owned());
+    }
     let context = Context {
         source,
         arch,
+        package: PathBuf::from(required("CARGO_MANIFEST_DIR")?),
         out: PathBuf::from(required("OUT_DIR")?),
     };
     context.write_version_header()?;
 
-    let mut objects = context.objects("base", BASE, &["-DGGML_USE_CPU"])?;
+    // The registry lists the backends that it is compiled with; CUDA's is loaded instead.
+    let mut backends = vec!["-DGGML_USE_CPU"];
+    if cfg!(feature = "metal") {
+        backends.push("-DGGML_USE_METAL");
+    }
+    let mut objects = context.objects("base", BASE, &backends)?;
     objects.extend(cpu::objects(&context)?);
+    #[cfg(feature = "cuda")]
+    objects.extend(cuda::objects(&context)?);
+    #[cfg(feature = "metal")]
+    objects.extend(metal::objects(&context)?);
     let mut archive = cc::Build::new();
     archive
         .cpp(true)
@@ -72,9 +91,9 @@ pub fn compile(source: &Source) -> Result<(), String> {
 }
 
 impl Context<'_> {
-    /// Compiles `files`, relative to ggml's source folder or absolute, with
-    /// extra `flags`. The objects lie in the folder `group` of the output and
-    /// come in the order of the files.
+    /// Compiles `files`, named as for [`path_of`](Self::path_of), with extra
+    /// `flags`. The objects lie in the folder `group` of the output and come in
+    /// the order of the files.
     pub fn objects(
         &self,
         group: &str,
@@ -100,6 +119,15 @@ impl Context<'_> {
         Ok(ordered.collect())
     }
 
+    /// A file of this package (`shim/…`) or of ggml's source folder.
+    fn path_of(&self, file: &str) -> PathBuf {
+        if file.starts_with("shim/") {
+            self.package.join(file)
+        } else {
+            self.source.src().join(file)
+        }
+    }
+
     /// Whether the compiler accepts a flag.
     pub fn knows_flag(&self, flag: &str) -> bool {
         self.compiler(true).is_flag_supported(flag).unwrap_or(false)
@@ -115,7 +143,7 @@ impl Context<'_> {
         let mut build = compiler.clone();
         build
             .out_dir(dir)
-            .files(files.iter().map(|file| self.source.src().join(file)));
+            .files(files.iter().map(|file| self.path_of(file)));
         for flag in flags {
             build.flag(flag);
         }

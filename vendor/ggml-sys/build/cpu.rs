@@ -4,13 +4,14 @@
 //! runs. Elsewhere, and with the feature `native`, there is one build.
 
 use std::env;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::compile::{Arch, Context};
 use crate::source::required;
 use crate::variant::{self, Recompile, Variant};
 
-/// ggml's CPU files, the slow ones first; `arch_files` gives the rest.
+/// ggml's CPU files and our own kernels, the slow ones first; `arch_files` gives
+/// the rest.
 const FILES: &[&str] = &[
     "ggml-cpu/ops.cpp",
     "ggml-cpu/llamafile/sgemm.cpp",
@@ -18,10 +19,13 @@ const FILES: &[&str] = &[
     "ggml-cpu/tiled/tiled.cpp",
     "ggml-cpu/binary-ops.cpp",
     "ggml-cpu/unary-ops.cpp",
+    "shim/kernels/attention.cpp",
     "ggml-cpu/tiled/tiled-kernel.cpp",
     "ggml-cpu/ggml-cpu.cpp",
     "ggml-cpu/vec.cpp",
-    "ggml-cpu/traits.cpp",
+    "shim/kernels/matmul/matmul.cpp",
+    "shim/kernels/matmul/matvec.cpp",
+    "shim/kernels/hook.cpp", // in place of traits.cpp
     "ggml-cpu/amx/mmq.cpp",
     "ggml-cpu/amx/amx.cpp",
     "ggml-cpu/hbm.cpp",
@@ -68,8 +72,9 @@ fn files(arch: Arch) -> Vec<&'static str> {
 fn single(context: &Context, name: &str, instruction_set: &[&str]) -> Result<Vec<PathBuf>, String> {
     let flags = [FLAGS, instruction_set].concat();
     let mut objects = context.objects("cpu", &files(context.arch), &flags)?;
+    objects.extend(quantizer(context, "cpu", &flags)?);
     let name = format!("-DGGML_SYS_CPU_NAME=\"{name}\"");
-    objects.extend(context.objects("cpu", &[&shim("cpu_single.c")?], &[&name])?);
+    objects.extend(context.objects("cpu", &["shim/cpu_single.c"], &[&name])?);
     Ok(objects)
 }
 
@@ -109,11 +114,12 @@ fn all_variants(context: &Context) -> Result<Vec<PathBuf>, String> {
         let table = format!("-DGGML_SYS_CPU_TABLE={}", variant.table());
         let flags = [flags.as_slice(), &[&table]].concat();
         let group = group(variant);
-        let shim = context.objects(&group, &[&shim("cpu_variant.c")?], &flags)?;
+        let shim = context.objects(&group, &["shim/cpu_variant.c"], &flags)?;
+        let quantizer = quantizer(context, &group, &flags)?;
         linked.push(variant::link(
             context,
             variant,
-            &[objects.as_slice(), &shim].concat(),
+            &[objects.as_slice(), &shim, &quantizer].concat(),
         )?);
         list.push_str(&format!(
             "VARIANT({}, \"{}\")\n",
@@ -122,7 +128,7 @@ fn all_variants(context: &Context) -> Result<Vec<PathBuf>, String> {
         ));
     }
     context.write("cpu_variants.h", &list)?;
-    linked.extend(context.objects("cpu", &[&shim("cpu_select.c")?], &[])?);
+    linked.extend(context.objects("cpu", &["shim/cpu_select.c"], &[])?);
     Ok(linked)
 }
 
@@ -161,19 +167,13 @@ fn one_variant(
     })
 }
 
-fn group(variant: &Variant) -> String {
-    format!("cpu-{}", variant.name)
+/// The object of our own quantiser. Fused multiply-adds would give other bytes
+/// than ggml's, which is compiled for processors without them.
+fn quantizer(context: &Context, group: &str, flags: &[&str]) -> Result<Vec<PathBuf>, String> {
+    let flags = [flags, &["-ffp-contract=off"]].concat();
+    context.objects(group, &["shim/quantize/quantize.cpp"], &flags)
 }
 
-/// The full path of one of this package's own C files.
-fn shim(name: &str) -> Result<String, String> {
-    let path = Path::new(&required("CARGO_MANIFEST_DIR")?)
-        .join("shim")
-        .join(name);
-    path.into_os_string().into_string().map_err(|path| {
-        format!(
-            "{}: the path is not UTF-8; move this package elsewhere",
-            path.display()
-        )
-    })
+fn group(variant: &Variant) -> String {
+    format!("cpu-{}", variant.name)
 }

@@ -71,6 +71,7 @@ const X86: &[Variant] = &[
             "ggml-cpu/llamafile/sgemm.cpp",
             "ggml-cpu/vec.cpp",
             "ggml-cpu/ggml-cpu.c",
+            "shim/kernels/attention.cpp",
         ]),
     },
 ];

@@ -1,6 +1,6 @@
-/* Every function of ggml-cpu.h, as a list: each instruction set's build of the
- * CPU kernels exports one table of them, and the public functions forward to
- * the table in use.
+/* Every function of ggml-cpu.h, and our own that depend on instructions, as a
+ * list: each instruction set's build of the CPU kernels exports one table of
+ * them, and the public functions forward to the table in use.
  *
  *   R(result, name, parameters, arguments)   a function with a result
  *   V(name, parameters, arguments)           a function without
@@ -8,8 +8,11 @@
 #pragma once
 
 #include "ggml-cpu.h"
+#include "quantize/quantize.h"
+#include "own_kernels.h"
 
 #define GGML_SYS_CPU_API(R, V) \
+    R(bool, ggml_sys_quantize, (enum ggml_type type, const float *src, void *dst, int64_t n), (type, src, dst, n)) \
     V(ggml_numa_init, (enum ggml_numa_strategy numa), (numa)) \
     R(bool, ggml_is_numa, (void), ()) \
     R(struct ggml_tensor *, ggml_new_i32, (struct ggml_context *ctx, int32_t value), (ctx, value)) \
@@ -74,7 +77,8 @@
     V(ggml_cpu_fp32_to_fp16, (const float *x, ggml_fp16_t *y, int64_t n), (x, y, n)) \
     V(ggml_cpu_fp16_to_fp32, (const ggml_fp16_t *x, float *y, int64_t n), (x, y, n)) \
     V(ggml_cpu_fp32_to_bf16, (const float *x, ggml_bf16_t *y, int64_t n), (x, y, n)) \
-    V(ggml_cpu_bf16_to_fp32, (const ggml_bf16_t *x, float *y, int64_t n), (x, y, n))
+    V(ggml_cpu_bf16_to_fp32, (const ggml_bf16_t *x, float *y, int64_t n), (x, y, n)) \
+    V(ggml_sys_use_own_kernels, (bool own), (own))
 
 struct ggml_sys_cpu_table {
 #define GGML_SYS_FIELD_R(result, name, parameters, arguments) result (*name) parameters;

@@ -1,6 +1,9 @@
 //! Raw bindings to ggml 0.26: tensors, graphs, backends and the CPU kernels,
-//! exactly as the C headers declare them, and [`cpu`], the choice among the builds
-//! of the CPU kernels. This crate owns the build of ggml and nothing else:
+//! exactly as the C headers declare them, [`cpu`], the choice among the builds
+//! of the CPU kernels, and [`quantize`], kernels of our own for writing K-quants, and
+//! [`kernels`], the switch to kernels of our own for computing.
+//! With the feature `cuda` also [`loadable`], what a loadable backend shows.
+//! This crate owns the build of ggml and what depends on instruction sets:
 //! whatever is safe or convenient belongs to its users.
 //!
 //! Callbacks given to ggml run with C frames around them, so none may unwind:
@@ -10,6 +13,14 @@
 //! message behind.
 
 pub mod cpu;
+pub mod kernels;
+#[cfg(feature = "cuda")]
+pub mod loadable;
+pub mod quantize;
+
+/// Which ggml this is: its version and where its source came from. A backend in a library of
+/// its own shares structs with its user, so both must be of one build.
+pub const BUILD: &str = env!("GGML_SYS_BUILD");
 
 #[allow(
     missing_docs,

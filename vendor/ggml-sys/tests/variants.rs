@@ -3,46 +3,17 @@
 //! A process can use only one build, so the tests start this program again with
 //! the override set and look at the outcome.
 
+mod common;
+mod support;
+
 use std::env;
-use std::ffi::c_void;
-use std::process::{Command, Output};
 use std::ptr;
+
+use common::{dequantise, naive_product, noise, quantise};
 
 use ggml_sys::cpu::{self, SelectError};
 use ggml_sys::*;
-
-/// Names the emulator that runs this program, if one does: a program cannot tell.
-const RUNNER: &str = "GGML_SYS_TEST_RUNNER";
-
-/// Runs one test of this file in a process of its own.
-fn rerun(test: &str, variant: &str) -> Output {
-    let program = env::current_exe().expect("the test's own path");
-    let mut command = match env::var_os(RUNNER) {
-        Some(runner) => {
-            let mut command = Command::new(runner);
-            command.arg(program);
-            command
-        }
-        None => Command::new(program),
-    };
-    command
-        .args(["--exact", test, "--nocapture"])
-        .env(cpu::ENV, variant)
-        .env("GGML_NO_BACKTRACE", "1")
-        .output()
-        .expect("the test program starts")
-}
-
-fn assert_passes(test: &str, variant: &str) {
-    let output = rerun(test, variant);
-    let said = |bytes| String::from_utf8_lossy(bytes).into_owned();
-    assert!(
-        output.status.success(),
-        "{variant}: {}\n{}",
-        said(&output.stdout),
-        said(&output.stderr)
-    );
-}
+use support::{assert_passes, rerun};
 
 #[test]
 fn every_supported_variant_multiplies_exactly() {
@@ -156,20 +127,6 @@ fn products_equal_those_of_dequantised_weights() {
     }
 }
 
-/// Uniform in [-1, 1), the same on every run (a linear congruential generator
-/// with Knuth's constants).
-fn noise(n: usize) -> Vec<f32> {
-    let mut state = 1u64;
-    (0..n)
-        .map(|_| {
-            state = state
-                .wrapping_mul(6364136223846793005)
-                .wrapping_add(1442695040888963407);
-            (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
-        })
-        .collect()
-}
-
 /// Activations that ggml's conversion to 8-bit blocks keeps exactly: whole
 /// numbers, with a largest one of 127 in each block of 32. So the products
 /// differ from the naive ones by rounding of sums alone.
@@ -182,61 +139,6 @@ fn whole_numbers(n: usize) -> Vec<f32> {
         }
     };
     noise(n).into_iter().enumerate().map(value).collect()
-}
-
-fn quantise(ty: ggml_type, values: &[f32], k: usize) -> Vec<u8> {
-    let rows = values.len() / k;
-    // SAFETY: the output has room for the rows, whose length is a multiple of
-    // the block size.
-    unsafe {
-        let mut out = vec![0u8; rows * ggml_row_size(ty, k as i64)];
-        let to = out.as_mut_ptr().cast::<c_void>();
-        ggml_quantize_chunk(
-            ty,
-            values.as_ptr(),
-            to,
-            0,
-            rows as i64,
-            k as i64,
-            ptr::null(),
-        );
-        out
-    }
-}
-
-fn dequantise(ty: ggml_type, bytes: &[u8], n: usize) -> Vec<f32> {
-    let mut out = vec![0.0f32; n];
-    if ty == GGML_TYPE_F32 {
-        let chunks = bytes.chunks_exact(4);
-        return chunks
-            .map(|b| f32::from_ne_bytes([b[0], b[1], b[2], b[3]]))
-            .collect();
-    }
-    // SAFETY: the traits are static; the input holds n values of the type and
-    // the output has room for them.
-    unsafe {
-        let to_float = (*ggml_get_type_traits(ty))
-            .to_float
-            .expect("the type has a decoder");
-        to_float(bytes.as_ptr().cast(), out.as_mut_ptr(), n as i64);
-    }
-    out
-}
-
-/// For each column and each row: the sum of the products, and of their absolute
-/// values, against which an error is to be judged.
-fn naive_product(weights: &[f32], activations: &[f32], k: usize) -> Vec<(f64, f64)> {
-    let dot = |row: &[f32], column: &[f32]| {
-        let products = row
-            .iter()
-            .zip(column)
-            .map(|(a, b)| f64::from(*a) * f64::from(*b));
-        products.fold((0.0, 0.0), |(sum, size), p| (sum + p, size + p.abs()))
-    };
-    let columns = activations.chunks_exact(k);
-    columns
-        .flat_map(|column| weights.chunks_exact(k).map(move |row| dot(row, column)))
-        .collect()
 }
 
 /// The CPU's plain memory, and the kinds that rearrange weights for kernels of

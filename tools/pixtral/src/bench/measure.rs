@@ -3,7 +3,7 @@
 
 use super::{BenchArgs, timing::Timing};
 use pixtral::{
-    Result,
+    Error, ErrorKind, Result,
     ggml::CancelFlag,
     preprocess::{PreparedImage, PreprocessOptions, Preprocessor},
     runtime::{Decoder, DecoderOptions, Model, Outputs, Run, VisionEncoder},
@@ -45,8 +45,9 @@ pub struct DecoderTimes {
 /// Times reading the prompt, and generating after it.
 pub fn time_decoder(args: &BenchArgs, model: &Arc<Model>) -> Result<DecoderTimes> {
     let (n_prompt, n_generate) = (args.prompt as usize, args.generate as usize);
+    let n_before = args.n_before() as usize;
     let options = DecoderOptions {
-        n_ctx: args.decoder.n_ctx().unwrap_or(n_prompt + n_generate),
+        n_ctx: args.decoder.n_ctx().unwrap_or(n_before + n_generate),
         n_ubatch: args.decoder.n_ubatch(),
         kv_type: args.decoder.kv_type(),
         n_threads: args.decoder.n_threads(model),
@@ -80,8 +81,15 @@ pub fn time_decoder(args: &BenchArgs, model: &Arc<Model>) -> Result<DecoderTimes
         }
         Ok(())
     })?;
+    if n_before > n_prompt {
+        lengthen(
+            &mut decoder,
+            n_before,
+            2 * model.config().text.block_count as usize,
+        )?;
+    }
     let decode = Timing::measure(args.repetitions, || {
-        decoder.truncate(n_prompt);
+        decoder.truncate(n_before);
         for id in &ids[..n_generate] {
             let run = Run {
                 ids: std::slice::from_ref(id),
@@ -98,9 +106,35 @@ pub fn time_decoder(args: &BenchArgs, model: &Arc<Model>) -> Result<DecoderTimes
     })
 }
 
+/// Makes the sequence `n_tokens` long by repeating its keys and values, which are `n_parts` arrays.
+/// What they are does not matter for the speed of what follows.
+fn lengthen(decoder: &mut Decoder, n_tokens: usize, n_parts: usize) -> Result<()> {
+    if n_tokens >= decoder.n_ctx() {
+        return Err(Error::new(
+            ErrorKind::ContextFull,
+            format!(
+                "--after {n_tokens} leaves no room in the context of {} tokens; use a larger --ctx",
+                decoder.n_ctx()
+            ),
+        ));
+    }
+    let mut known = Vec::new();
+    decoder.export_cache(&mut |bytes| {
+        known.extend_from_slice(bytes);
+        Ok(())
+    })?;
+    let part = known.len() / n_parts;
+    let longer = part / decoder.len() * n_tokens;
+    let repeated: Vec<u8> = known
+        .chunks_exact(part)
+        .flat_map(|part| part.iter().copied().cycle().take(longer))
+        .collect();
+    decoder.import_cache(n_tokens, &repeated)
+}
+
 /// Bytes that generating one token reads: weights, and the keys and values of the tokens before it.
 pub fn bytes_per_token(args: &BenchArgs, model: &Model) -> u64 {
     let text = &model.config().text;
-    let before = u64::from(args.prompt) + u64::from(args.generate) / 2;
+    let before = u64::from(args.n_before()) + u64::from(args.generate) / 2;
     model.bytes_per_token() + before * args.decoder.kv_type().bytes_per_token(text)
 }

@@ -29,6 +29,10 @@ pub struct BenchArgs {
     /// Tokens to generate after it
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
     generate: u32,
+    /// Tokens to generate them after, if more than the prompt: its keys and values are repeated,
+    /// which takes no time
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    after: Option<u32>,
     /// Runs of each measurement after one that is not counted
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     repetitions: u32,
@@ -39,6 +43,13 @@ pub struct BenchArgs {
     /// Print one JSON object instead of a table
     #[arg(long)]
     json: bool,
+}
+
+impl BenchArgs {
+    /// Tokens before the first generated one.
+    fn n_before(&self) -> u32 {
+        self.prompt.max(self.after.unwrap_or(0))
+    }
 }
 
 /// Runs the command.

@@ -78,6 +78,7 @@ impl Report<'_> {
             },
             "decode": {
                 "tokens": self.args.generate,
+                "after": self.args.n_before(),
                 "tokens_per_s": self.decode_rate(),
                 "time": self.decoder.decode.to_json(),
                 "bytes_per_token": self.bytes_per_token,

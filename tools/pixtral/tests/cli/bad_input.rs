@@ -131,6 +131,7 @@ fn usage_errors_end_with_code_2() {
         &["describe", &model, "x.png", "--kv-type", "q3"],
         &["bench", &model, "--image", "64"],
         &["tokenize", &model, "x", "--count", "--json"],
+        &["describe", &model, "x.png", "--regex", "a", "--json-object"],
     ] {
         let output = run(args);
         assert_eq!(

@@ -1,4 +1,4 @@
-//! `pixtral inspect`, `tokenize` and `bench`.
+//! `pixtral inspect`, `tokenize`, `bench` and `fit`.
 
 use super::support::{MODEL, assert_refused, golden, json, run, run_with_input, stdout, text};
 use std::fs;
@@ -98,4 +98,67 @@ fn bench_measures_every_phase() {
         assert!(value.is_some_and(|v| v > 0.0), "{pointer} in {report}");
     }
     assert!(report["cpu_variant"].is_string());
+    assert_eq!(report["decode"]["after"], 20);
+}
+
+#[test]
+fn bench_generates_after_a_context_that_it_did_not_read() {
+    let model = text(&MODEL);
+    let short = [
+        "bench", &model, "--image", "16x16", "--prompt", "3", "--json",
+    ];
+    let report = json(&run(&[&short[..], &["--after", "500"]].concat()));
+    assert_eq!(report["decode"]["after"], 500);
+    assert_eq!(report["prefill"]["tokens"], 3);
+    let refused = run(&[&short[..], &["--after", "500", "--ctx", "500"]].concat());
+    assert_refused(
+        &refused,
+        &["--after 500 leaves no room in the context of 500 tokens"],
+    );
+}
+
+#[test]
+fn fit_says_what_a_machine_can_run() {
+    let machine = ["--memory", "8GiB", "--bandwidth", "17GB/s"];
+    let run_fit = |args: &[&str]| run(&[&["fit"], machine.as_slice(), args].concat());
+    let report = json(&run_fit(&["--json"]));
+    assert_eq!(report["memory_bytes"], 8u64 << 30);
+    assert_eq!(report["bandwidth_measured"], false);
+    let fits = report["fits"].as_array().unwrap();
+    let of = |ty: &str| fits.iter().find(|fit| fit["model"] == ty).unwrap();
+    assert_eq!(of("f16")["resident"], "nothing");
+    let small = of("q3_k");
+    assert_eq!(small["resident"], "all");
+    assert!(small["context"].as_u64().unwrap() > 4096, "{small}");
+    assert!(small["pictures"].as_u64().unwrap() > 0, "{small}");
+
+    let shown = stdout(&run_fit(&["--type", "q3_k", "--type", "f16"]));
+    assert!(shown.starts_with("8.0 GiB of memory"), "{shown}");
+    assert!(
+        shown.contains("too large") && !shown.contains("q4_k"),
+        "{shown}"
+    );
+
+    let file = json(&run_fit(&[&text(&MODEL), "--kv-type", "q8_0", "--json"]));
+    let fit = &file["fits"][0];
+    assert_eq!(fit["resident"], "all");
+    let speed = |name: &str| fit[name].as_f64().unwrap();
+    assert!(speed("tokens_per_s") > speed("tokens_per_s_full"));
+}
+
+#[test]
+fn fit_measures_what_it_is_not_told() {
+    let report = json(&run(&[
+        "fit", "--type", "q4_k", "--memory", "16GiB", "--json",
+    ]));
+    assert_eq!(report["bandwidth_measured"], true);
+    assert!(report["bandwidth_bytes_per_s"].as_f64().unwrap() > 1e8);
+}
+
+#[test]
+fn fit_wants_amounts_with_their_unit() {
+    let output = run(&["fit", "--memory", "8"]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("such as 8GiB"), "{said}");
 }

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod chat;
+mod constraint;
 mod cost;
 mod demo;
 mod describe;
