@@ -8,7 +8,7 @@
 //! | module | owns |
 //! |---|---|
 //! | [`session`] | one conversation: prefix reuse, sampling, streaming, stop strings, cancelling |
-//! | [`runtime`] | model files to placed weights, the key-value cache, running the graphs |
+//! | [`runtime`] | model files to placed weights, what memory allows, the key-value cache, running the graphs |
 //! | [`quantize`] | checkpoint to GGUF file: recipe, streaming pipeline, report; export to llama.cpp |
 //! | [`chat`] | messages to token ids and pictures |
 //! | [`constraint`] | what an answer may be: JSON schemas, regular expressions, grammars |

@@ -100,7 +100,7 @@ impl Scheduler {
     /// given and the CPU. The graph's weights need no memory for this. It must not be run afterwards.
     pub fn measure(&self, graph: &Graph) -> Result<Vec<u64>> {
         let mut sizes = vec![0; self.backends.len()];
-        let place = Place::new(&self.backends, self.max_nodes)?;
+        let place = Place::new(&self.backends, self.max_nodes.max(2 * graph.n_nodes()))?;
         // SAFETY: scheduler and graph are alive, and there is a size for each backend.
         unsafe {
             sys::ggml_backend_sched_reserve_size(

@@ -3,11 +3,11 @@
 
 use super::mapping::{Advice, Mapping};
 use super::parse::{Header, parse};
-use super::{Metadata, TensorInfo, disk};
+use super::{Metadata, TensorInfo, copy, disk};
 use crate::{Error, ErrorKind, Result};
 use std::{
     fmt,
-    ops::Range,
+    ops::{ControlFlow, Range},
     path::{Path, PathBuf},
 };
 
@@ -38,6 +38,22 @@ impl File {
     pub fn from_bytes(name: impl AsRef<Path>, bytes: impl AsRef<[u8]>) -> Result<Self> {
         let name = name.as_ref();
         Self::new(name, Mapping::copy(name, bytes.as_ref())?)
+    }
+
+    /// The same file read into memory of this process's own, in huge pages where the system has
+    /// them: weights are then read as fast as memory allows, whatever becomes of the file. Takes
+    /// as much memory as the file is large.
+    ///
+    /// `progress` is called with the bytes read so far and in all; it may break off.
+    ///
+    /// # Errors
+    /// `OutOfMemory` or `Io` if it cannot be read, `Cancelled` if `progress` broke off.
+    pub fn copy_into_memory(
+        mut self,
+        progress: &mut dyn FnMut(u64, u64) -> ControlFlow<()>,
+    ) -> Result<Self> {
+        self.mapping = copy::copy(&self.mapping, &self.path, progress)?;
+        Ok(self)
     }
 
     fn new(path: &Path, mapping: Mapping) -> Result<Self> {
@@ -100,6 +116,18 @@ impl File {
     /// First byte of the data section; all before it is the header.
     pub fn data_start(&self) -> u64 {
         self.header.data_start
+    }
+
+    /// Whether the bytes are mapped from the disk, not copied: they cost no memory that the system
+    /// could not take back.
+    pub fn is_mapped(&self) -> bool {
+        self.mapping.file().is_some()
+    }
+
+    /// How many bytes of `range`, in whole pages, are in memory already. `None` where the system
+    /// does not say, or if nothing is mapped.
+    pub fn cached_bytes(&self, range: Range<u64>) -> Option<u64> {
+        self.mapping.cached_bytes(range)
     }
 
     /// Tells the operating system what will happen to the bytes of `range`, which is rounded to

@@ -5,6 +5,7 @@
 //! types, shapes and bytes. The format that results is described in `docs/FORMAT.md`.
 
 mod checksum;
+mod copy;
 mod cursor;
 mod disk;
 mod encode;

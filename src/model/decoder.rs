@@ -10,6 +10,9 @@ use crate::{
     ggml::{Context, Graph, Rope, Tensor, Type},
 };
 
+/// Prefix of the names of the layers' outputs: `txt.0`, `txt.1`, ….
+pub const LAYER_PREFIX: &str = "txt.";
+
 /// The sizes that decide a decoder graph's shape: two runs of equal sizes share one graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
@@ -102,7 +105,7 @@ impl DecoderGraph {
             x = ctx.add(&x, &ctx.mul_mat(&layer.attention.output, &mixed));
             let h = rms_norm(ctx, &x, &layer.ffn_norm, config.norm_eps);
             x = ctx.add(&x, &feed_forward(ctx, &layer.ffn, &h));
-            taps.mark(&format!("txt.{i}"), &x);
+            taps.mark(&format!("{LAYER_PREFIX}{i}"), &x);
         }
         let logits = (shape.n_outputs > 0).then(|| {
             let h = rms_norm(ctx, &x, &weights.output_norm, config.norm_eps);

@@ -3,21 +3,25 @@
 use super::{
     Model,
     kv_cache::{KvCache, KvType},
+    memory::Available,
+    needs::MemoryNeeds,
+    paging::Pager,
     placed::{PlacedGraphs, SMALL},
     placement::{PlacedModel, Plan},
 };
 use crate::{
     Error, ErrorKind, Result,
-    config::Group,
-    ggml::{Backend, CancelFlag, Scheduler},
+    config::{Group, TextConfig},
+    ggml::{Backend, CancelFlag, Graph, Observer, Scheduler},
     model::{
-        decoder::{DecoderGraph, Shape, max_nodes},
+        decoder::{DecoderGraph, LAYER_PREFIX, Shape, max_nodes},
         text_periods,
     },
     tokenizer::TokenId,
 };
 use half::f16;
 use std::{
+    ops::ControlFlow,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -37,6 +41,8 @@ pub struct DecoderOptions {
     pub kv_type: KvType,
     /// Threads to compute with.
     pub n_threads: usize,
+    /// Bytes of memory that the caller will need for itself.
+    pub reserve_bytes: u64,
 }
 
 impl DecoderOptions {
@@ -67,6 +73,9 @@ pub struct Decoder {
     run_time: Duration,
     /// Whether this one only keeps the place of another.
     vacated: bool,
+    needs: MemoryNeeds,
+    /// Present if the weights do not fit into memory.
+    pager: Option<Pager>,
 }
 
 /// Tokens to append, with the rows of those that stand for image patches.
@@ -100,6 +109,10 @@ pub enum Outputs {
 
 impl Decoder {
     /// A decoder with an empty cache on the CPU.
+    ///
+    /// Errors with `OutOfMemory`, before anything is computed, if there is no room for the cache and
+    /// for computing. If there is, but not for all weights as well, some of them are read from the
+    /// file for each run.
     pub fn new(model: Arc<Model>, options: &DecoderOptions, cancel: CancelFlag) -> Result<Self> {
         options.check(&model)?;
         let on_cpu = PlacedModel::on_cpu(model, options, Vec::new())?;
@@ -113,6 +126,12 @@ impl Decoder {
         cancel: CancelFlag,
     ) -> Result<Self> {
         options.check(placed_model.model())?;
+        let available = Available::now();
+        MemoryNeeds::of_cache(&placed_model, options).left_for_weights(
+            &placed_model,
+            options,
+            available,
+        )?;
         let text = &placed_model.model().config().text;
         let plan = placed_model.plan();
         let groups = (0..text.block_count)
@@ -126,8 +145,16 @@ impl Decoder {
             .map(|&d| placed_model.device(d))
             .collect::<Result<Vec<_>>>()?;
         let cache = KvCache::new(text, options.kv_type, options.n_ctx, |i| homes[i].clone())?;
+        let scheduler = Scheduler::with_devices(devices, cpu, max_nodes(text))?;
+        let needs = MemoryNeeds::measure(&placed_model, options, &scheduler, &cache)?;
+        let pager = needs
+            .left_for_weights(&placed_model, options, available)?
+            .filter(|_| plan.is_cpu_only())
+            .and_then(|left| placed_model.model().pager(left));
         Ok(Self {
-            scheduler: Scheduler::with_devices(devices, cpu, max_nodes(text))?,
+            needs,
+            pager,
+            scheduler,
             cache,
             placed: PlacedGraphs::default(),
             mask: Vec::new(),
@@ -188,6 +215,39 @@ impl Decoder {
     /// Where the parts of the model are.
     pub fn plan(&self) -> &Plan {
         self.placed_model.plan()
+    }
+
+    /// What a decoder of `model` set up by `options` would need beside the weights,
+    /// on the CPU alone.
+    pub fn memory_needs(model: &Arc<Model>, options: &DecoderOptions) -> Result<MemoryNeeds> {
+        options.check(model)?;
+        let on_cpu = PlacedModel::on_cpu(model.clone(), options, Vec::new())?;
+        let text = &model.config().text;
+        let cpu = Backend::cpu(options.n_threads, CancelFlag::default())?;
+        let home = cpu.device().clone();
+        let cache = KvCache::new(text, options.kv_type, options.n_ctx, |_| home.clone())?;
+        let scheduler = Scheduler::new(cpu, max_nodes(text))?;
+        MemoryNeeds::measure(&on_cpu, options, &scheduler, &cache)
+    }
+
+    /// What this decoder needs of this machine's memory beside the weights.
+    pub fn needs(&self) -> MemoryNeeds {
+        self.needs
+    }
+
+    /// How many of the parts of the weights are read from the file for each run, since they do not
+    /// fit into memory, and how many parts there are; `None` if all fit.
+    pub fn streamed_parts(&self) -> Option<(usize, usize)> {
+        self.pager.as_ref().map(Pager::streamed)
+    }
+
+    /// Says that pictures were encoded: if memory is short, the tower's weights leave it, and what
+    /// they have displaced is loaded again.
+    pub fn regain_memory(&self) {
+        if let Some(pager) = &self.pager {
+            self.placed_model.model().release_vision();
+            pager.refresh();
+        }
     }
 
     /// Tokens in the cache.
@@ -298,12 +358,9 @@ impl Decoder {
             DecoderGraph::build(config, weights, layers, shape)
         })?;
         let began = Instant::now();
-        causal_mask(&mut self.mask, start, n_tokens, n_kv);
         let s = &mut self.scheduler;
-        s.write(&graph.graph, &graph.mask, &self.mask)?;
-        s.write(&graph.graph, &graph.periods, &text_periods(config))?;
-        write_tokens(s, graph, run, start)?;
-        s.run(&graph.graph, None)?;
+        write_inputs(s, graph, config, run, start, &mut self.mask)?;
+        run_paged(s, &graph.graph, self.pager.as_ref())?;
         let results = read(s, graph)?;
         self.run_time = began.elapsed();
         self.cache.advance(n_tokens);
@@ -351,6 +408,42 @@ impl Decoder {
     }
 }
 
+/// Runs `graph`; `pager`, if there is one, follows from layer to layer.
+fn run_paged(scheduler: &mut Scheduler, graph: &Graph, pager: Option<&Pager>) -> Result<()> {
+    let Some(pager) = pager else {
+        return scheduler.run(graph, None);
+    };
+    pager.begin();
+    let mut seen = |_: &str| {
+        pager.pass();
+        ControlFlow::Continue(())
+    };
+    let observer = Observer {
+        prefix: LAYER_PREFIX,
+        seen: &mut seen,
+    };
+    let result = scheduler.run(graph, Some(observer));
+    // The output, which has no name, and whatever a shorter run did not use.
+    pager.begin();
+    result
+}
+
+/// Writes all inputs of `graph` for `run`, whose first token has position `start`; `mask` is room for
+/// one of them.
+pub(super) fn write_inputs(
+    s: &mut Scheduler,
+    graph: &DecoderGraph,
+    config: &TextConfig,
+    run: &Run,
+    start: usize,
+    mask: &mut Vec<f16>,
+) -> Result<()> {
+    causal_mask(mask, start, run.ids.len(), graph.shape.n_kv);
+    s.write(&graph.graph, &graph.mask, mask)?;
+    s.write(&graph.graph, &graph.periods, &text_periods(config))?;
+    write_tokens(s, graph, run, start)
+}
+
 /// Writes the inputs of `graph` that say what `run`, whose first token has position `start`, is.
 fn write_tokens(s: &mut Scheduler, graph: &DecoderGraph, run: &Run, start: usize) -> Result<()> {
     let end = start + run.ids.len();
@@ -393,6 +486,27 @@ fn causal_mask(mask: &mut Vec<f16>, start: usize, n_tokens: usize, n_kv: usize) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runtime::testing;
+
+    #[test]
+    fn weights_that_come_and_go_give_the_same_logits() {
+        let model = testing::model();
+        let options = DecoderOptions {
+            n_ctx: 64,
+            n_ubatch: 8,
+            kv_type: KvType::F32,
+            n_threads: 1,
+            reserve_bytes: 0,
+        };
+        let logits = |budget: Option<u64>| {
+            let cancel = CancelFlag::default();
+            let mut decoder = Decoder::new(model.clone(), &options, cancel).unwrap();
+            decoder.pager = budget.and_then(|budget| model.pager(budget));
+            assert_eq!(decoder.streamed_parts().is_some(), budget.is_some());
+            [8, 1, 1, 8].map(|n| testing::run(&mut decoder, n))
+        };
+        assert_eq!(logits(Some(0)), logits(None));
+    }
 
     #[test]
     fn a_token_sees_itself_and_everything_before_it() {

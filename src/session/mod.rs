@@ -2,7 +2,7 @@
 //!
 //! Owns the decoder's sequence and what is known to be in it, so that a prompt that begins like
 //! the last one is read from where it differs, also after it was saved to a file; the embeddings of
-//! recent pictures, in memory and on disk; sampling, drafts, streaming, stop strings and cancelling.
+//! recent pictures, in memory and on disk; what reading will cost; sampling, drafts, streaming, stop strings and cancelling.
 //! It takes prompts as ids and prepared pictures and knows nothing of messages, templates, picture
 //! files or terminals.
 
@@ -10,6 +10,7 @@ mod append;
 mod choose;
 mod disk_cache;
 mod draft;
+mod estimate;
 mod generate;
 mod history;
 mod image_cache;
@@ -21,6 +22,7 @@ mod sealed;
 mod stop;
 
 pub use draft::Speculation;
+pub use estimate::{Estimate, PictureWork};
 pub use generate::{Answer, Finish, GenerateOptions};
 pub use prefill::{Event, Reading};
 pub use sampler::{Sampler, SamplingOptions};
@@ -28,10 +30,13 @@ pub use sampler::{Sampler, SamplingOptions};
 use crate::{
     Result,
     ggml::CancelFlag,
-    runtime::{Decoder, DecoderOptions, KvType, Model, PlacementOptions, Placer, Plan},
+    runtime::{
+        Decoder, DecoderOptions, KvType, MemoryNeeds, Model, PlacementOptions, Placer, Plan, Rates,
+    },
 };
 use disk_cache::DiskCache;
 use draft::Estimates;
+use estimate::KeptRates;
 use history::Slot;
 use image_cache::ImageCache;
 use std::{ops::ControlFlow, path::PathBuf, sync::Arc};
@@ -58,8 +63,8 @@ pub struct SessionOptions {
     pub placement: PlacementOptions,
     /// Most bytes of picture embeddings kept for asking about the same picture again.
     pub image_cache_bytes: usize,
-    /// Folder that keeps picture embeddings for later runs, made when it is first needed; any
-    /// number of processes can share one. `None` keeps none, and neither does a folder that cannot
+    /// Folder that keeps picture embeddings, and [rates](Rates), for later runs, made when it is
+    /// first needed; any number of processes can share one. `None` keeps none, and neither does a folder that cannot
     /// be written, a full disk, or a model file without checksums to be known by.
     pub image_cache_dir: Option<PathBuf>,
     /// Most bytes in that folder. What was not used for longest goes first.
@@ -90,6 +95,7 @@ impl SessionOptions {
             n_ubatch: self.n_ubatch,
             kv_type: self.kv_type,
             n_threads: self.n_threads.unwrap_or_else(|| model.default_threads()),
+            reserve_bytes: self.image_cache_bytes as u64,
         }
     }
 }
@@ -109,13 +115,25 @@ pub struct Session {
     logits: Vec<f32>,
     /// Whether drafts pay, kept from answer to answer.
     estimates: Estimates,
+    /// How long reading takes here, once it is known.
+    rates: Option<Rates>,
+    kept_rates: Option<KeptRates>,
     cancel: CancelFlag,
 }
 
 impl Session {
+    /// What a session of `model` with these options would need beside the weights, on the CPU alone.
+    ///
+    /// Errors if the options make no sense for the model.
+    pub fn memory_needs(model: &Arc<Model>, options: &SessionOptions) -> Result<MemoryNeeds> {
+        Decoder::memory_needs(model, &options.decoder(model))
+    }
+
     /// An empty conversation with `model`.
     ///
-    /// Errors if the options make no sense for the model or memory for the context is lacking.
+    /// Errors if the options make no sense for the model, and with `OutOfMemory` if there is no room
+    /// for [what they need](Self::memory_needs). If memory is short for the weights, they are read
+    /// from the file again and again, as few as possible.
     pub fn new(model: Arc<Model>, options: SessionOptions) -> Result<Self> {
         Self::start(model, options, &mut |_| ControlFlow::Continue(()))
     }
@@ -142,6 +160,11 @@ impl Session {
             history: Vec::new(),
             logits: Vec::new(),
             estimates: Estimates::default(),
+            rates: None,
+            kept_rates: options.image_cache_dir.clone().map(|folder| {
+                let n_threads = decoder_options.n_threads;
+                KeptRates::new(folder, &model, options.kv_type, n_threads)
+            }),
             model,
             options,
             decoder_options,
@@ -164,6 +187,17 @@ impl Session {
     /// Where the parts of the model are.
     pub fn plan(&self) -> &Plan {
         self.decoder.plan()
+    }
+
+    /// What this session needs beside the weights, at most.
+    pub fn needs(&self) -> MemoryNeeds {
+        self.decoder.needs()
+    }
+
+    /// How many of the parts of the weights (layers and output) are read from the file for each run,
+    /// since memory does not hold them, and how many parts there are; `None` if all fit.
+    pub fn streamed_parts(&self) -> Option<(usize, usize)> {
+        self.decoder.streamed_parts()
     }
 
     /// Tokens that the conversation holds now.

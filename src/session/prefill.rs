@@ -112,7 +112,9 @@ impl Session {
         };
         let started = Instant::now();
         let needed = needed_images(&wanted[n_reused..]);
-        let embeddings = self.encode(prompt, &image_ids, &needed, &mut reading, events)?;
+        let mut encoded = Vec::new();
+        let embeddings = self.encode(prompt, &image_ids, &needed, &mut encoded, events)?;
+        reading.n_encoded = encoded.len();
         reading.encode_time = started.elapsed();
 
         let started = Instant::now();
@@ -138,6 +140,7 @@ impl Session {
             },
         )?;
         reading.prefill_time = started.elapsed();
+        self.learn(&reading, &encoded);
         Ok(reading)
     }
 
@@ -180,13 +183,14 @@ impl Session {
         Ok(())
     }
 
-    /// Embeddings of the pictures whose identity is in `needed`.
+    /// Embeddings of the pictures whose identity is in `needed`. The number of patches of each that
+    /// had to be encoded is added to `encoded`.
     fn encode(
         &mut self,
         prompt: &Prompt,
         image_ids: &[ImageId],
         needed: &[ImageId],
-        reading: &mut Reading,
+        encoded: &mut Vec<usize>,
         events: &mut dyn FnMut(Event) -> ControlFlow<()>,
     ) -> Result<Embeddings> {
         let mut found = Embeddings::new();
@@ -233,8 +237,10 @@ impl Session {
             let embedding = Arc::new(embedding);
             self.images.insert(id, embedding.clone());
             found.insert(id, embedding);
-            reading.n_encoded += 1;
+            encoded.push(picture.grid.n_patches());
         }
+        drop(encoder);
+        self.decoder.regain_memory();
         Ok(found)
     }
 

@@ -138,6 +138,11 @@ impl PlacedModel {
         &self.plan
     }
 
+    /// Whether a group of weights stays where it lies in the file.
+    pub(in crate::runtime) fn is_on_cpu(&self, group: Group) -> bool {
+        self.plan.device_of(group) == self.plan.cpu_index()
+    }
+
     /// The weights where they were put.
     pub(in crate::runtime) fn weights(&self) -> &Weights {
         &self.weights

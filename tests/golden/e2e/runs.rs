@@ -90,6 +90,7 @@ fn decoder(model: &Arc<Model>, n_ctx: usize, kv_type: KvType) -> Decoder {
         n_ubatch: n_ctx,
         kv_type,
         n_threads: N_THREADS,
+        reserve_bytes: 0,
     };
     Decoder::new(model.clone(), &options, CancelFlag::default()).unwrap()
 }

@@ -7,10 +7,10 @@ use super::{
 use pixtral::{
     ErrorKind,
     chat::Prompt,
-    runtime::{KvType, Model},
+    runtime::{KvType, Model, Rates},
     session::{Event, Finish, GenerateOptions, Session, SessionOptions},
 };
-use std::{ops::ControlFlow, sync::Arc, thread};
+use std::{ops::ControlFlow, sync::Arc, thread, time::Duration};
 
 const GO_ON: ControlFlow<()> = ControlFlow::Continue(());
 const STOP: ControlFlow<()> = ControlFlow::Break(());
@@ -176,4 +176,48 @@ fn smaller_caches_stay_near_the_exact_one() {
 fn read(session: &mut Session, prompt: &Prompt) -> Vec<f32> {
     session.read(prompt, &mut runs::silent).unwrap();
     session.logits().to_vec()
+}
+
+#[test]
+fn an_estimate_counts_what_a_reading_would_compute() {
+    let model = model::golden("f32");
+    let (_, prompt) = pictures(&model);
+    let mut session = runs::session(&model, 64, KvType::F32);
+    session.set_rates(Rates {
+        patch: 1.0,
+        patch_pair: 0.0,
+        token: 1.0,
+        token_pair: 0.0,
+    });
+    let before = session.estimate(&prompt).unwrap().unwrap();
+    assert_eq!((before.n_known, before.n_tokens), (0, prompt.ids.len()));
+    assert_eq!(before.pictures.len(), prompt.images.len());
+    let n_patches: usize = prompt.images.iter().map(|i| i.grid.n_patches()).sum();
+    let seconds = (n_patches + prompt.ids.len()) as u64;
+    assert_eq!(before.time(), Duration::from_secs(seconds));
+
+    let reading = session.read(&prompt, &mut runs::silent).unwrap();
+    assert_eq!(reading.n_encoded, prompt.images.len());
+    let after = session.estimate(&prompt).unwrap().unwrap();
+    assert_eq!((after.n_known, after.n_tokens), (prompt.ids.len() - 1, 1));
+    assert!(after.pictures.is_empty());
+    // Forgotten tokens are read again, pictures are still known.
+    session.clear();
+    let again = session.estimate(&prompt).unwrap().unwrap();
+    assert_eq!(again.encode_time, Duration::ZERO);
+    assert_eq!(again.n_tokens, prompt.ids.len());
+}
+
+#[test]
+fn what_a_session_needs_is_known_without_one() {
+    let model = model::golden("f32");
+    let options = SessionOptions {
+        n_ctx: Some(512),
+        ..SessionOptions::default()
+    };
+    let needs = Session::memory_needs(&model, &options).unwrap();
+    assert!(needs.kv_cache > 0 && needs.total() > needs.kv_cache);
+    let session = Session::new(model, options).unwrap();
+    assert_eq!(session.needs(), needs);
+    assert_eq!(session.streamed_parts(), None);
 }

@@ -5,6 +5,7 @@ use crate::{
     constraint::ConstraintArgs,
     conversation::Conversation,
     demo_model,
+    load::LoadArgs,
     options::{CacheArgs, DecoderArgs, GenerateArgs},
     pictures::{KeptPicture, PictureArgs},
     placement::{self, PlanArgs},
@@ -46,6 +47,8 @@ pub struct ChatArgs {
     #[command(flatten)]
     pictures: PictureArgs,
     #[command(flatten)]
+    load: LoadArgs,
+    #[command(flatten)]
     decoder: DecoderArgs,
     #[command(flatten)]
     plan: PlanArgs,
@@ -72,7 +75,7 @@ struct Chat<'a> {
 
 /// Runs the command.
 pub fn run(args: &ChatArgs, interrupt: &Interrupt) -> Result<()> {
-    let model = demo_model::open_or_demo(args.model.as_deref(), interrupt)?;
+    let model = demo_model::open_or_demo(args.model.as_deref(), &args.load, interrupt)?;
     let vision = model.config().vision.clone();
     let session = args.cache.session(&args.decoder);
     if args.plan.wanted {
@@ -81,6 +84,7 @@ pub fn run(args: &ChatArgs, interrupt: &Interrupt) -> Result<()> {
     let options = args.constraint.options(&args.generate, &model)?;
     let mut conversation =
         Conversation::new(model, session, options, args.system.clone(), interrupt)?;
+    args.load.explain(conversation.session());
     let file = args
         .session
         .as_deref()

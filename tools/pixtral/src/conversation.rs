@@ -2,7 +2,7 @@
 
 use crate::{
     ask::{self, Show},
-    placement,
+    cost, placement,
 };
 use pixtral::{
     Error, ErrorKind, Result,
@@ -66,6 +66,9 @@ impl Conversation {
                 format!("{url}: a picture was not prepared"),
             ))
         })?;
+        if show == Show::Stream {
+            cost::announce(&mut self.session, &prompt)?;
+        }
         ask::ask(&mut self.session, &prompt, &self.options, interrupt, show)
     }
 

@@ -5,6 +5,7 @@ use crate::{
     ask::{self, Show},
     conversation::Conversation,
     demo_model,
+    load::LoadArgs,
     options::{DecoderArgs, GenerateArgs},
     show,
 };
@@ -26,6 +27,8 @@ drawn pictures only: shapes, printed words, bar charts. Ask it about your own:
   pixtral chat"
 )]
 pub struct DemoArgs {
+    #[command(flatten)]
+    load: LoadArgs,
     #[command(flatten)]
     decoder: DecoderArgs,
     #[command(flatten)]
@@ -62,7 +65,7 @@ const SCENES: [Scene; 4] = [
 
 /// Runs the command.
 pub fn run(args: &DemoArgs, interrupt: &Interrupt) -> Result<()> {
-    let model = demo_model::open(interrupt)?;
+    let model = demo_model::open(&args.load, interrupt)?;
     let preprocessor = Preprocessor::new(&model.config().vision, PreprocessOptions::default());
     let mut conversation = Conversation::new(
         model,
@@ -71,6 +74,7 @@ pub fn run(args: &DemoArgs, interrupt: &Interrupt) -> Result<()> {
         None,
         interrupt,
     )?;
+    args.load.explain(conversation.session());
     for scene in &SCENES {
         conversation.reset();
         let mut parts = Vec::new();

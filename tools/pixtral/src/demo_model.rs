@@ -1,6 +1,7 @@
 //! The demonstration model: a tiny trained checkpoint that is part of the program, converted when it
 //! is needed. How it was made is told in tools/demo-model.
 
+use crate::load::LoadArgs;
 use pixtral::{
     Error, ErrorKind, Result,
     checkpoint::Checkpoint,
@@ -25,19 +26,23 @@ const CHECKPOINT: [(&str, &[u8]); 3] = [
 const RECIPE: &str = "q4_k";
 
 /// The model in the file `path`, or the demonstration model, which is then said.
-pub fn open_or_demo(path: Option<&Path>, interrupt: &Interrupt) -> Result<Arc<Model>> {
+pub fn open_or_demo(
+    path: Option<&Path>,
+    load: &LoadArgs,
+    interrupt: &Interrupt,
+) -> Result<Arc<Model>> {
     if let Some(path) = path {
-        return Model::open(path);
+        return load.open(path, interrupt);
     }
     noteln!(
         "no MODEL given: this is the demonstration model, which knows drawn shapes, printed words \
          and bar charts only"
     );
-    open(interrupt)
+    open(load, interrupt)
 }
 
 /// Converts the demonstration model, with a progress bar, and opens it.
-pub fn open(interrupt: &Interrupt) -> Result<Arc<Model>> {
+pub fn open(load: &LoadArgs, interrupt: &Interrupt) -> Result<Arc<Model>> {
     let folder = tempfile::tempdir()
         .map_err(|e| Error::io(std::env::temp_dir(), "create a folder in", e))?;
     let checkpoint = folder.path().join("checkpoint");
@@ -48,7 +53,7 @@ pub fn open(interrupt: &Interrupt) -> Result<Arc<Model>> {
     }
     let file = folder.path().join("demo.gguf");
     convert(&checkpoint, &file, interrupt)?;
-    let model = Model::open(&file)?;
+    let model = load.open(&file, interrupt)?;
     keep_while_mapped(folder);
     Ok(model)
 }

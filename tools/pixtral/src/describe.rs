@@ -5,6 +5,7 @@ use crate::{
     constraint::ConstraintArgs,
     conversation::Conversation,
     demo_model,
+    load::LoadArgs,
     options::{CacheArgs, DecoderArgs, GenerateArgs},
     pictures::{self, PictureArgs},
     placement::{self, PlanArgs},
@@ -46,6 +47,8 @@ pub struct DescribeArgs {
     #[command(flatten)]
     pictures: PictureArgs,
     #[command(flatten)]
+    load: LoadArgs,
+    #[command(flatten)]
     decoder: DecoderArgs,
     #[command(flatten)]
     plan: PlanArgs,
@@ -67,7 +70,7 @@ pub fn run(args: &DescribeArgs, interrupt: &Interrupt) -> Result<()> {
         let missing = format!("there is no IMAGE after {}", args.files[0].display());
         crate::usage_error("describe", &missing);
     }
-    let model = demo_model::open_or_demo(model, interrupt)?;
+    let model = demo_model::open_or_demo(model, &args.load, interrupt)?;
     let options = args.cache.session(&args.decoder);
     if args.plan.wanted {
         return placement::show_plan(&model, &options, args.json);
@@ -82,6 +85,7 @@ pub fn run(args: &DescribeArgs, interrupt: &Interrupt) -> Result<()> {
     let generate = args.constraint.options(&args.generate, &model)?;
     let mut conversation =
         Conversation::new(model, options, generate, args.system.clone(), interrupt)?;
+    args.load.explain(conversation.session());
     let show = match args.json {
         true => Show::Progress,
         false => Show::Stream,

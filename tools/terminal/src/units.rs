@@ -30,6 +30,32 @@ pub fn duration(d: Duration) -> String {
     }
 }
 
+/// A time that is only roughly known: `15 s`, `3 min`, `2 h`.
+pub fn about(d: Duration) -> String {
+    let seconds = d.as_secs_f64();
+    if seconds < 57.5 {
+        // In steps of five.
+        format!("{:.0} s", (seconds / 5.0).round().max(1.0) * 5.0)
+    } else if seconds < 5400.0 {
+        format!("{:.0} min", (seconds / 60.0).round())
+    } else {
+        format!("{:.0} h", (seconds / 3600.0).round())
+    }
+}
+
+/// `17`, `4,160`, `131,072`.
+pub fn count(n: usize) -> String {
+    let digits = n.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// `n` per second of `d`, 0 when no time was taken.
 pub fn rate(n: usize, d: Duration) -> f64 {
     match d.is_zero() {
@@ -51,5 +77,18 @@ mod tests {
         assert_eq!(duration(Duration::from_millis(4210)), "4.2 s");
         assert_eq!(duration(Duration::from_secs(200)), "3 min 20 s");
         assert_eq!(rate(10, Duration::ZERO), 0.0);
+        for (n, text) in [(17, "17"), (4160, "4,160"), (131_072, "131,072")] {
+            assert_eq!(count(n), text);
+        }
+        for (seconds, text) in [
+            (1, "5 s"),
+            (12, "10 s"),
+            (57, "55 s"),
+            (58, "1 min"),
+            (200, "3 min"),
+            (7000, "2 h"),
+        ] {
+            assert_eq!(about(Duration::from_secs(seconds)), text);
+        }
     }
 }

@@ -42,8 +42,18 @@ pub fn time_encode(
     })
 }
 
+/// What the decoder took.
+pub struct DecoderTimes {
+    /// Reading the prompt.
+    pub prefill: Timing,
+    /// Generating after it.
+    pub decode: Timing,
+    /// Parts of the weights read from the file for each run, and parts in all, if memory is short.
+    pub streamed: Option<(usize, usize)>,
+}
+
 /// Times reading the prompt with `decoder`, and generating after it.
-pub fn time_decoder(args: &BenchArgs, decoder: &mut Decoder) -> Result<(Timing, Timing)> {
+pub fn time_decoder(args: &BenchArgs, decoder: &mut Decoder) -> Result<DecoderTimes> {
     let (n_prompt, n_generate) = (args.prompt as usize, args.generate as usize);
     let n_before = args.n_before() as usize;
     let n_ubatch = args.decoder.n_ubatch();
@@ -92,7 +102,11 @@ pub fn time_decoder(args: &BenchArgs, decoder: &mut Decoder) -> Result<(Timing, 
         }
         Ok(())
     })?;
-    Ok((prefill, decode))
+    Ok(DecoderTimes {
+        prefill,
+        decode,
+        streamed: decoder.streamed_parts(),
+    })
 }
 
 /// Makes the sequence `n_tokens` long by repeating its keys and values, which are `n_parts` arrays.

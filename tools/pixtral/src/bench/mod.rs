@@ -5,12 +5,13 @@ mod report;
 mod timing;
 
 use crate::{
+    load::LoadArgs,
     memory::Memory,
     options::{DecoderArgs, parse_size},
     placement::{self, PlanArgs},
 };
 use clap::Args;
-use pixtral::{Result, ggml, runtime::Model};
+use pixtral::{Result, ggml};
 use pixtral_terminal::{Interrupt, out, outln, progress::spinner};
 use report::{Encode, Report};
 use std::{path::PathBuf, time::Instant};
@@ -37,6 +38,8 @@ pub struct BenchArgs {
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     repetitions: u32,
     #[command(flatten)]
+    load: LoadArgs,
+    #[command(flatten)]
     decoder: DecoderArgs,
     #[command(flatten)]
     plan: PlanArgs,
@@ -56,7 +59,7 @@ impl BenchArgs {
 pub fn run(args: &BenchArgs, interrupt: &Interrupt) -> Result<()> {
     let cpu_variant = ggml::cpu_variant()?;
     let started = Instant::now();
-    let model = Model::open(&args.model)?;
+    let model = args.load.open(&args.model, interrupt)?;
     let load = started.elapsed();
     let options = args.decoder.session();
     if args.plan.wanted {
@@ -86,7 +89,7 @@ pub fn run(args: &BenchArgs, interrupt: &Interrupt) -> Result<()> {
         })
         .collect::<Result<_>>()?;
     spinner.set_message("measuring the decoder");
-    let (prefill, decode) = measure::time_decoder(args, &mut decoder)?;
+    let decoder_times = measure::time_decoder(args, &mut decoder)?;
     spinner.finish_and_clear();
     let report = Report {
         args,
@@ -94,9 +97,9 @@ pub fn run(args: &BenchArgs, interrupt: &Interrupt) -> Result<()> {
         n_threads: args.decoder.n_threads(&model),
         load,
         plan: decoder.plan(),
+        loading: model.loading(),
         encodes,
-        prefill,
-        decode,
+        decoder: decoder_times,
         bytes_per_token: measure::bytes_per_token(args, &model),
         memory: Memory::now(),
     };

@@ -1,8 +1,8 @@
 //! What a measurement gave, as a table and as JSON.
 
-use super::{BenchArgs, timing::Timing};
+use super::{BenchArgs, measure::DecoderTimes, timing::Timing};
 use crate::{memory::Memory, placement};
-use pixtral::runtime::Plan;
+use pixtral::runtime::{Plan, load::Choice};
 use pixtral_terminal::{Table, units};
 use serde_json::{Value, json};
 use std::{fmt, time::Duration};
@@ -19,12 +19,12 @@ pub struct Report<'a> {
     pub load: Duration,
     /// Where the parts of the model are.
     pub plan: &'a Plan,
+    /// Where weights are read from.
+    pub loading: &'a Choice,
     /// The vision tower, per size of picture.
     pub encodes: Vec<Encode>,
-    /// Reading the prompt.
-    pub prefill: Timing,
-    /// Generating after it.
-    pub decode: Timing,
+    /// The decoder.
+    pub decoder: DecoderTimes,
     /// Bytes that generating one token reads.
     pub bytes_per_token: u64,
     /// The process at the end.
@@ -41,11 +41,11 @@ pub struct Encode {
 
 impl Report<'_> {
     fn prefill_rate(&self) -> f64 {
-        units::rate(self.args.prompt as usize, self.prefill.median())
+        units::rate(self.args.prompt as usize, self.decoder.prefill.median())
     }
 
     fn decode_rate(&self) -> f64 {
-        units::rate(self.args.generate as usize, self.decode.median())
+        units::rate(self.args.generate as usize, self.decoder.decode.median())
     }
 
     fn gigabytes_per_second(&self) -> f64 {
@@ -72,20 +72,22 @@ impl Report<'_> {
             "threads": self.n_threads,
             "load_s": self.load.as_secs_f64(),
             "plan": placement::to_json(self.plan),
+            "load_mode": self.loading.mode.to_string(),
             "encode": encode,
             "prefill": {
                 "tokens": self.args.prompt,
                 "tokens_per_s": self.prefill_rate(),
-                "time": self.prefill.to_json(),
+                "time": self.decoder.prefill.to_json(),
             },
             "decode": {
                 "tokens": self.args.generate,
                 "after": self.args.n_before(),
                 "tokens_per_s": self.decode_rate(),
-                "time": self.decode.to_json(),
+                "time": self.decoder.decode.to_json(),
                 "bytes_per_token": self.bytes_per_token,
                 "gigabytes_per_s": self.gigabytes_per_second(),
             },
+            "streamed_parts": self.decoder.streamed.map(|(streamed, _)| streamed),
             "memory": self.memory.map(Memory::to_json),
         })
     }
@@ -93,7 +95,12 @@ impl Report<'_> {
     fn table(&self) -> Table {
         let mut table = Table::new(&["what", ">median", ">rate", "min … max"]);
         let load = units::duration(self.load);
-        table.row(vec!["load".into(), load, String::new(), String::new()]);
+        table.row(vec![
+            format!("load ({})", self.loading.mode),
+            load,
+            String::new(),
+            String::new(),
+        ]);
         for e in &self.encodes {
             table.row(vec![
                 format!("vision encode {}×{}", e.width, e.height),
@@ -107,13 +114,13 @@ impl Report<'_> {
                 "prefill",
                 self.args.prompt,
                 self.prefill_rate(),
-                &self.prefill,
+                &self.decoder.prefill,
             ),
             (
                 "decode",
                 self.args.generate,
                 self.decode_rate(),
-                &self.decode,
+                &self.decoder.decode,
             ),
         ] {
             table.row(vec![
@@ -142,6 +149,12 @@ impl fmt::Display for Report<'_> {
             units::bytes(self.bytes_per_token),
             self.gigabytes_per_second()
         )?;
+        if let Some((streamed, parts)) = self.decoder.streamed {
+            writeln!(
+                f,
+                "memory is short: {streamed} of {parts} parts of the weights are read for each run"
+            )?;
+        }
         let Some(memory) = self.memory else {
             return Ok(());
         };

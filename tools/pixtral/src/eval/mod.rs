@@ -12,6 +12,7 @@ mod run;
 
 use crate::{
     conversation::Conversation,
+    load::LoadArgs,
     options::{DecoderArgs, GenerateArgs},
     pictures::PictureArgs,
 };
@@ -72,6 +73,8 @@ pub struct EvalArgs {
     #[command(flatten)]
     pictures: PictureArgs,
     #[command(flatten)]
+    load: LoadArgs,
+    #[command(flatten)]
     decoder: DecoderArgs,
     #[command(flatten)]
     generate: GenerateArgs,
@@ -97,7 +100,7 @@ pub fn run(args: &EvalArgs, interrupt: &Interrupt) -> Result<()> {
         limit: args.limit.map(|n| n as usize),
     };
     let dataset = Dataset::read(&args.dataset, &selection)?;
-    let model = Model::open(&args.model)?;
+    let model = args.load.open(&args.model, interrupt)?;
     let origin = args.origin(&model)?;
     let answers = (args.answers.as_ref())
         .map(|path| Answers::open(path, args.resume, &origin))
@@ -119,6 +122,7 @@ pub fn run(args: &EvalArgs, interrupt: &Interrupt) -> Result<()> {
         report: Report::default(),
         n_skipped: dataset.broken.len(),
     };
+    args.load.explain(evaluation.runner.conversation.session());
     for broken in &dataset.broken {
         noteln!(
             "{}:{}: {}",

@@ -3,13 +3,19 @@
 use super::{
     InspectArgs,
     contents::{Contents, Sum},
+    machine::Machine,
     text::brief,
 };
 use pixtral::gguf::{File, Value};
 use serde_json::{Map, json};
 
 /// The report for programs.
-pub fn report(args: &InspectArgs, file: &File, contents: &Contents) -> serde_json::Value {
+pub fn report(
+    args: &InspectArgs,
+    file: &File,
+    contents: &Contents,
+    machine: &Machine,
+) -> serde_json::Value {
     let metadata: Map<String, serde_json::Value> = file
         .metadata()
         .iter()
@@ -35,6 +41,7 @@ pub fn report(args: &InspectArgs, file: &File, contents: &Contents) -> serde_jso
         "metadata": metadata,
         "groups": groups,
         "total": to_json(&contents.total),
+        "load": machine.to_json(),
     });
     if args.tensors {
         report["tensors"] = tensors(file);

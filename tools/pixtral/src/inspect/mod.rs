@@ -1,11 +1,14 @@
-//! `pixtral inspect`: what a model file holds, and whether its bytes are what they were.
+//! `pixtral inspect`: what a model file holds, whether its bytes are what they were, and how it would
+//! be loaded here.
 
 mod contents;
 mod json;
+mod machine;
 mod text;
 
 use clap::Args;
 use contents::Contents;
+use machine::Machine;
 use pixtral::{Result, ggml::CancelFlag, gguf::File};
 use pixtral_terminal::{Interrupt, out, outln, progress::ByteProgress};
 use std::path::PathBuf;
@@ -33,9 +36,10 @@ pub fn run(args: &InspectArgs, interrupt: &Interrupt) -> Result<()> {
         verify(&file, interrupt)?;
     }
     let contents = Contents::of(&file);
+    let machine = Machine::of(&file)?;
     match args.json {
-        true => outln!("{}", json::report(args, &file, &contents)),
-        false => out!("{}", text::report(args, &file, &contents)),
+        true => outln!("{}", json::report(args, &file, &contents, &machine)),
+        false => out!("{}", text::report(args, &file, &contents, &machine)),
     }
 }
 

@@ -4,17 +4,19 @@ use super::{
     InspectArgs,
     contents::{Contents, Sum},
     json::scalar,
+    machine::Machine,
 };
 use pixtral::gguf::{Array, File, Value};
 use pixtral_terminal::{Table, units};
 
 /// The report for people.
-pub fn report(args: &InspectArgs, file: &File, contents: &Contents) -> String {
+pub fn report(args: &InspectArgs, file: &File, contents: &Contents, machine: &Machine) -> String {
     let size = units::bytes(file.bytes().len() as u64);
     let mut parts = vec![
         format!("{}: GGUF, {size}\n", args.file.display()),
         metadata(file).to_string(),
         groups(contents).to_string(),
+        machine.text(),
     ];
     if args.tensors {
         parts.push(tensors(file).to_string());

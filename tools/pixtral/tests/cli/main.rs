@@ -5,10 +5,12 @@
 mod bad_input;
 mod chat;
 mod constraint;
+mod cost;
 mod demo;
 mod describe;
 mod eval;
 mod interrupt;
+mod load;
 mod looking;
 mod output;
 mod restarts;

@@ -1,0 +1,50 @@
+//! However a file is loaded, it is the same model.
+
+use super::{LoadMode, LoadOptions};
+use crate::{
+    ErrorKind,
+    ggml::CancelFlag,
+    runtime::{Decoder, DecoderOptions, KvType, Model, testing},
+};
+use std::ops::ControlFlow;
+
+#[test]
+fn every_mode_gives_the_same_logits_and_checksums() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = testing::file_in(folder.path());
+    let logits = |mode| {
+        let options = LoadOptions { mode };
+        let mut go_on = |_, _| ControlFlow::Continue(());
+        let model = Model::open_with(&path, &options, &mut go_on).unwrap();
+        model
+            .file()
+            .verify(|_, _| ControlFlow::Continue(()))
+            .unwrap();
+        assert_eq!(model.file().is_mapped(), mode != LoadMode::Copy);
+        assert_ne!(model.loading().mode, LoadMode::Auto);
+        let options = DecoderOptions {
+            n_ctx: 64,
+            n_ubatch: 32,
+            kv_type: KvType::F32,
+            n_threads: 1,
+            reserve_bytes: 0,
+        };
+        let mut decoder = Decoder::new(model, &options, CancelFlag::default()).unwrap();
+        testing::run(&mut decoder, 32)
+    };
+    let mapped = logits(LoadMode::Mmap);
+    assert!(mapped.iter().any(|&x| x != 0.0));
+    assert_eq!(logits(LoadMode::Copy), mapped);
+    assert_eq!(logits(LoadMode::Auto), mapped);
+}
+
+#[test]
+fn copying_can_be_broken_off() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = testing::file_in(folder.path());
+    let options = LoadOptions {
+        mode: LoadMode::Copy,
+    };
+    let e = Model::open_with(&path, &options, &mut |_, _| ControlFlow::Break(()));
+    assert_eq!(e.err().unwrap().kind(), ErrorKind::Cancelled);
+}

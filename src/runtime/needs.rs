@@ -1,0 +1,215 @@
+//! What running a model takes beside its weights: keys and values, working memory. And the refusal
+//! when there is no room for that.
+
+use super::{PlacedModel, decoder::DecoderOptions, kv_cache::KvCache, memory::Available, paging};
+use crate::{
+    Error, ErrorKind, Result,
+    config::Group,
+    ggml::{Graph, Scheduler},
+    model::{
+        decoder::{DecoderGraph, Shape},
+        vision::VisionGraph,
+    },
+};
+
+/// What this process itself takes: code, tokenizer, threads' stacks, graphs.
+const PROCESS: u64 = 96 << 20;
+
+/// Bytes of this machine's memory that the system cannot take back while a model runs. What other
+/// devices hold is not counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryNeeds {
+    /// Keys and values of a full context.
+    pub kv_cache: u64,
+    /// Working memory of the decoder, at its largest batch and a full context.
+    pub decoder: u64,
+    /// Working memory of the vision tower on the largest picture.
+    pub vision: u64,
+    /// What the caller wants left for itself.
+    pub reserve: u64,
+}
+
+impl MemoryNeeds {
+    /// All of it.
+    pub fn total(&self) -> u64 {
+        self.kv_cache + self.decoder + self.vision + self.reserve
+    }
+
+    /// Measures what a decoder set up by `options` needs; nothing is computed.
+    pub(super) fn measure(
+        placed: &PlacedModel,
+        options: &DecoderOptions,
+        scheduler: &Scheduler,
+        cache: &KvCache,
+    ) -> Result<Self> {
+        let config = placed.model().config();
+        let on_cpu = |graph: &Graph| -> Result<u64> {
+            let sizes = scheduler.measure(graph)?;
+            Ok(sizes.last().copied().unwrap_or_default())
+        };
+        let n_tokens = options.n_ubatch.clamp(1, options.n_ctx);
+        let weights = placed.weights();
+        let mut decoder = 0;
+        // Text, both, pictures: which takes the most depends on how memory happens to be reused.
+        for n_image_rows in [0, n_tokens / 2, n_tokens] {
+            let shape = Shape {
+                n_tokens,
+                n_image_rows,
+                n_kv: options.n_ctx,
+                n_outputs: 1,
+                keep_taps: false,
+            };
+            let graph = DecoderGraph::build(&config.text, &weights.decoder, cache.layers(), shape)?;
+            decoder = on_cpu(&graph.graph)?.max(decoder);
+        }
+        let mut vision = 0;
+        if placed.is_on_cpu(Group::Vision) {
+            let side = (config.vision.image_size / config.vision.patch_size).max(1) as usize;
+            let graph = VisionGraph::build(&config.vision, &weights.vision, side * side, false)?;
+            vision = on_cpu(&graph.graph)?;
+        }
+        Ok(Self {
+            decoder,
+            vision,
+            reserve: options.reserve_bytes,
+            ..Self::of_cache(placed, options)
+        })
+    }
+
+    /// What is known before anything is allocated.
+    pub(super) fn of_cache(placed: &PlacedModel, options: &DecoderOptions) -> Self {
+        let text = &placed.model().config().text;
+        let blocks = 0..text.block_count;
+        let n_layers = blocks
+            .filter(|&i| placed.is_on_cpu(Group::Block(i)))
+            .count() as u64;
+        let per_token = options.kv_type.bytes_per_token(text) / u64::from(text.block_count);
+        Self {
+            kv_cache: options.n_ctx as u64 * per_token * n_layers,
+            ..Self::default()
+        }
+    }
+
+    /// Bytes that `available` leaves for weights; `None` if it is not known.
+    ///
+    /// Errors with `OutOfMemory` if they are too few to run at all.
+    pub(super) fn left_for_weights(
+        &self,
+        placed: &PlacedModel,
+        options: &DecoderOptions,
+        available: Option<Available>,
+    ) -> Result<Option<u64>> {
+        let Some(available) = available else {
+            return Ok(None);
+        };
+        let model = placed.model();
+        let least = match model.file().is_mapped() {
+            true => paging::least_bytes(&model.parts(|group| placed.is_on_cpu(group))),
+            false => 0,
+        };
+        let taken = self.total() + PROCESS;
+        if available.bytes < taken + least {
+            return Err(self.refusal(options, least, available));
+        }
+        Ok(Some(available.bytes - taken))
+    }
+
+    fn refusal(&self, options: &DecoderOptions, least: u64, available: Available) -> Error {
+        let mib = |bytes: u64| format!("{:.0} MiB", bytes as f64 / f64::from(1 << 20));
+        Error::new(
+            ErrorKind::OutOfMemory,
+            format!(
+                "a context of {} tokens needs {} of memory for {} keys and values, {} for computing \
+                 and {} for weights in use, but only {} are free ({}): use a smaller context \
+                 (--ctx), smaller keys and values (--kv-type q8_0) or smaller batches (--ubatch)",
+                options.n_ctx,
+                mib(self.kv_cache),
+                options.kv_type,
+                mib(self.decoder + self.vision + self.reserve + PROCESS),
+                mib(least),
+                mib(available.bytes),
+                available.bound
+            ),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        ggml::CancelFlag,
+        runtime::{Decoder, KvType, memory::Bound, testing},
+    };
+
+    fn options(n_ctx: usize) -> DecoderOptions {
+        DecoderOptions {
+            n_ctx,
+            n_ubatch: 32,
+            kv_type: KvType::F16,
+            n_threads: 1,
+            reserve_bytes: 1 << 20,
+        }
+    }
+
+    fn of(bytes: u64) -> Option<Available> {
+        Some(Available {
+            bytes,
+            bound: Bound::ControlGroup,
+        })
+    }
+
+    #[test]
+    fn a_longer_context_and_larger_batches_need_more() {
+        let model = testing::model();
+        assert!(Decoder::memory_needs(&model, &options(0)).is_err());
+        let small = Decoder::memory_needs(&model, &options(64)).unwrap();
+        assert_eq!(
+            small.kv_cache,
+            64 * KvType::F16.bytes_per_token(&model.config().text)
+        );
+        assert!(small.decoder > 0 && small.vision > 0, "{small:?}");
+        let long = Decoder::memory_needs(&model, &options(128)).unwrap();
+        assert_eq!(long.kv_cache, 2 * small.kv_cache);
+        let batches = DecoderOptions {
+            n_ubatch: 64,
+            ..options(64)
+        };
+        let batches = Decoder::memory_needs(&model, &batches).unwrap();
+        assert!(batches.decoder > small.decoder, "{batches:?}");
+    }
+
+    #[test]
+    fn what_a_decoder_takes_is_what_was_said() {
+        let model = testing::model();
+        let options = options(64);
+        let needs = Decoder::memory_needs(&model, &options).unwrap();
+        let mut decoder = Decoder::new(model, &options, CancelFlag::default()).unwrap();
+        testing::run(&mut decoder, 32);
+        let taken = decoder.working_bytes() as u64;
+        assert!(taken > 0 && taken <= needs.decoder, "{taken} of {needs:?}");
+    }
+
+    #[test]
+    fn too_little_memory_is_refused_and_the_way_out_named() {
+        let model = testing::model();
+        let options = options(64);
+        let needs = Decoder::memory_needs(&model, &options).unwrap();
+        let enough = needs.total() + PROCESS + paging::least_bytes(&model.parts(|_| true));
+        let placed = PlacedModel::on_cpu(model.clone(), &options, Vec::new()).unwrap();
+        let left = |bytes| needs.left_for_weights(&placed, &options, bytes);
+        assert_eq!(left(None).unwrap(), None);
+        assert!(left(of(enough)).unwrap().is_some());
+        let e = left(of(enough - 1)).unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::OutOfMemory);
+        for part in [
+            "64 tokens",
+            "f16",
+            "--ctx",
+            "--kv-type q8_0",
+            "control group",
+        ] {
+            assert!(e.message().contains(part), "{part:?} is not in {e}");
+        }
+    }
+}
