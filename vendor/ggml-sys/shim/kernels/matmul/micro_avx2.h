@@ -57,8 +57,10 @@ void multiply(const Panel &panel, const Columns<F, C> &columns, int n, float *su
             }
 #pragma GCC unroll 1
             for (int first = s * SUB_QUADS; first < (s + 1) * SUB_QUADS; first += SAFE) {
-                __m256i pairs[V][C];
-#pragma GCC unroll 8
+                __m256i pairs[V][C] = {};
+                /* Unrolled, compilers rearrange the sums so that they need more
+                 * registers than there are. */
+#pragma GCC unroll 1
                 for (int q = 0; q < SAFE; q++) {
                     const int quad = first + q;
 #pragma GCC unroll 4
@@ -78,9 +80,8 @@ void multiply(const Panel &panel, const Columns<F, C> &columns, int n, float *su
                             if constexpr (F::LARGEST > 127) {
                                 x = _mm256_sign_epi8(x, weights);
                             }
-                            const __m256i products = _mm256_maddubs_epi16(size, x);
-                            pairs[v][c] =
-                                q == 0 ? products : _mm256_add_epi16(pairs[v][c], products);
+                            pairs[v][c] = _mm256_add_epi16(pairs[v][c],
+                                                           _mm256_maddubs_epi16(size, x));
                         }
                     }
                 }
