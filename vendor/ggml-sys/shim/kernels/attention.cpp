@@ -176,7 +176,7 @@ template <class Method> class Worker {
             most = std::max(most, view.n);
             if (view.biased) {
                 write_bias(p, rows.sequence, rows.first, rows.n, key, view.n, bias_of(at),
-                           Method::KEY_STEP(rows.n), Method::ROW_STEP);
+                           Method::key_step(rows.n), Method::ROW_STEP);
             }
         });
         if (most == 0) {

@@ -107,7 +107,7 @@ inline float few_soften(float *scores, const float *bias, int n, float &peak, fl
 struct Few {
     /* Most queries that are computed by this method: with more, tiles are faster. */
     static constexpr int ROWS = 8;
-    static constexpr int64_t KEY_STEP(int) { return 1; }
+    static int64_t key_step(int) { return 1; }
     static constexpr int64_t ROW_STEP = BLOCK;
 
     static void begin(const Problem &p, const Rows &rows, const State &state) {

@@ -14,7 +14,9 @@ namespace ggml_sys::attention {
 
 template <class A> struct Tiles {
     static constexpr int ROWS = TILE;
-    static constexpr int64_t KEY_STEP(int n) { return lanes(n); }
+
+    /* How far apart what is added to scores lies, from key to key and from query to query. */
+    static int64_t key_step(int n) { return lanes(n); }
     static constexpr int64_t ROW_STEP = 1;
 
     static int lanes(int n) { return (n + LANES - 1) / LANES * LANES; }
