@@ -8,6 +8,9 @@ use crate::{
 use llguidance::{Matcher, TokenParser, toktrie::SimpleVob};
 use std::{collections::VecDeque, fmt};
 
+/// Why an answer cannot go on if nothing else is known.
+pub(super) const NOTHING: &str = "it allows nothing there";
+
 /// What one answer may go on with.
 pub(crate) struct Guide {
     matcher: Matcher,
@@ -72,7 +75,7 @@ impl Guide {
             mask.allow_token(self.eos);
         }
         match mask.is_zero() {
-            true => Err(self.dead_end(&"it demands a special token")),
+            true => Err(self.dead_end(&NOTHING)),
             false => Ok(Allowed(mask)),
         }
     }
@@ -114,7 +117,7 @@ impl Guide {
 
     fn dead_end(&self, why: &dyn fmt::Display) -> Error {
         let why = match short(why) {
-            why if why == "NoExtensionBias" => "it allows nothing there".to_owned(),
+            why if why == "NoExtensionBias" => NOTHING.to_owned(),
             why => why,
         };
         let n = self.n_taken;

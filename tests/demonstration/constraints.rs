@@ -65,7 +65,7 @@ fn answer_all(
     let mut complete = 0;
     let (most, bound) = match sampling(0).temperature > 0.0 {
         true => (MOST_TOKENS, 97),
-        false => (MOST_GREEDY_TOKENS, 80),
+        false => (MOST_GREEDY_TOKENS, 60),
     };
     for (i, constraint) in constraints.into_iter().enumerate() {
         let options = GenerateOptions {
