@@ -67,7 +67,8 @@ def arguments(words=None):
     how.add_argument("--repetitions", type=positive, default=1, metavar="N",
                      help="counted repetitions within a run, after one that is not [%(default)s]")
     how.add_argument("--context", type=positive, default=8192, metavar="N", help="context of both [%(default)s]")
-    how.add_argument("--threads", type=positive, default=os.cpu_count(), metavar="N", help="threads of both [%(default)s]")
+    how.add_argument("--threads", type=positive, default=os.cpu_count(), metavar="N",
+                     help="threads of both [%(default)s]")
     how.add_argument("--short", action="store_true",
                      help="one pair of small sizes: " + ", ".join(f"{k} {v}" for k, v in SHORT.items()))
     how.add_argument("--budget", type=float, default=math.inf, metavar="MINUTES",
@@ -80,7 +81,7 @@ def arguments(words=None):
     weights.add_argument("--shape", default="pixtral-12b", help="shape of the random weights [%(default)s]")
     weights.add_argument("--layers", type=positive, metavar="N", help="layers of both towers [those of the shape]")
     weights.add_argument("--quantize-layers", type=positive, default=2, metavar="N",
-                         help="layers of both towers for quantising, which needs 3 times the size in bf16 [%(default)s]")
+                         help="layers of both towers for quantising, which needs the bf16 weights twice [%(default)s]")
     weights.add_argument("--quantized", default="q4_k", metavar="TYPE", help="type to quantise to [%(default)s]")
     weights.add_argument("--pixtral", type=Path, metavar="DIR", help="folder of our programs [default: build them]")
     args = p.parse_args(words)

@@ -132,7 +132,8 @@ class MeasureTest(unittest.TestCase):
         self.assertEqual(labels.count("2.00×"), 2)
 
     def test_sides_of_different_kinds_get_tables_of_their_own(self):
-        found = {"load": {"pixtral": [1.0], "llama.cpp": [2.0]}, "new": {"pixtral": [3.0], "pixtral --no-draft": [2.0]}}
+        drafts = {"pixtral": [3.0], "pixtral --no-draft": [2.0]}
+        found = {"load": {"pixtral": [1.0], "llama.cpp": [2.0]}, "new": drafts}
         text = table(found, "A machine.")
         self.assertEqual(text.count("| what | pixtral |"), 2)
         self.assertIn("| decode of new text | 3.00 tokens/s (3.00 … 3.00) | 2.00 tokens/s (2.00 … 2.00) | 1.50×", text)
@@ -236,7 +237,13 @@ class ProcessesTest(unittest.TestCase):
         self.assertGreaterEqual(outcome.peak, outcome.anonymous)
 
     def test_each_answer_is_timed(self):
-        code = "import sys, time\nfor line in sys.stdin:\n  if line > 'b': time.sleep(.2); print(line, end='', flush=True)"
+        code = """if True:
+            import sys, time
+            for line in sys.stdin:
+                if line > "b":
+                    time.sleep(.2)
+                    print(line, end="", flush=True)
+        """
         first, second = watch.converse([sys.executable, "-c", code], ["a\nc", "d"])
         self.assertEqual((first.line, second.line), ("c\n", "d\n"))
         self.assertLess(0.2, second.seconds)

@@ -168,8 +168,9 @@ std::string picture(Peer & peer) {
                 continue;
             }
             encoding = seconds_of([&] { must(mtmd_encode_chunk(vision, chunk) == 0, "encoding the picture"); });
-            must(mtmd_helper_decode_image_chunk(vision, peer.context.get(), chunk, mtmd_get_output_embd(vision), n_past,
-                                                0, n_batch, &n_past, nullptr, nullptr) == 0, "reading the picture");
+            must(mtmd_helper_decode_image_chunk(vision, peer.context.get(), chunk, mtmd_get_output_embd(vision),
+                                                n_past, 0, n_batch, &n_past, nullptr, nullptr) == 0,
+                 "reading the picture");
         }
         llama_synchronize(peer.context.get());
     });
@@ -216,12 +217,14 @@ void run(const Options & o) {
         report += picture(peer);
     }
     if (!o.save_state.empty()) {
-        must(llama_state_seq_save_file(peer.context.get(), o.save_state.c_str(), 0, nullptr, 0) > 0, "saving the state");
+        must(llama_state_seq_save_file(peer.context.get(), o.save_state.c_str(), 0, nullptr, 0) > 0,
+             "saving the state");
     }
     if (!o.load_state.empty()) {
         llama_token none = 0;
         size_t n = 0;
-        must(llama_state_seq_load_file(peer.context.get(), o.load_state.c_str(), 0, &none, 1, &n) > 0, "loading the state");
+        must(llama_state_seq_load_file(peer.context.get(), o.load_state.c_str(), 0, &none, 1, &n) > 0,
+             "loading the state");
     }
     if (!o.second.empty()) {
         report += second(peer);
