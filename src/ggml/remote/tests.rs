@@ -117,6 +117,8 @@ fn clients_share_the_memory_of_a_worker_and_give_it_back() {
     let refused = weight(&second, 6 << 18).err().unwrap();
     assert_eq!(refused.kind(), ErrorKind::OutOfMemory);
     drop(held);
+    // Answered after what was asked before on the same connection.
+    first.memory().unwrap();
     weight(&second, 6 << 18).unwrap();
 }
 
@@ -133,12 +135,17 @@ fn a_worker_that_is_gone_is_an_error_and_never_the_end_of_the_process() {
     let lost = |result: crate::Result<()>| {
         let error = result.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::DeviceLost, "{error}");
-        assert!(error.message().starts_with("the worker at 127.0.0.1:"), "{error}");
+        assert!(
+            error.message().starts_with("the worker at 127.0.0.1:"),
+            "{error}"
+        );
     };
-    lost(scheduler.run(&graph, None));
-    assert!(device.is_lost());
+    // A run gets no reply: that the worker is gone may show only when its results are read.
+    _ = scheduler.run(&graph, None);
     let mut out = vec![0.0f32; 1000];
     lost(scheduler.read(&graph, &sum, 0, &mut out));
+    assert!(device.is_lost());
+    lost(scheduler.run(&graph, None));
     lost(x.write(&[2.0; 1000]));
     lost(x.clear(0, 8));
     lost(x.read_bytes(0, &mut [0; 8]));
@@ -158,7 +165,9 @@ fn weights_that_were_there_before_come_from_the_disk() {
     let values: Vec<f32> = (0..n).map(|i| i as f32).collect();
     let files = || {
         let entries = std::fs::read_dir(folder.path()).unwrap();
-        entries.map(|entry| entry.unwrap().path()).collect::<Vec<_>>()
+        entries
+            .map(|entry| entry.unwrap().path())
+            .collect::<Vec<_>>()
     };
     let upload = || {
         let device = worker.device();
@@ -166,14 +175,19 @@ fn weights_that_were_there_before_come_from_the_disk() {
         x.write(&values).unwrap();
         let mut bytes = vec![0; 4 * n];
         x.read_bytes(0, &mut bytes).unwrap();
-        let found = bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+        let found = bytes
+            .chunks_exact(4)
+            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
         assert!(found.eq(values.iter().copied()));
     };
     upload();
     let kept = files();
     assert_eq!(kept.len(), 1);
     let age = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000);
-    let file = std::fs::File::options().append(true).open(&kept[0]).unwrap();
+    let file = std::fs::File::options()
+        .append(true)
+        .open(&kept[0])
+        .unwrap();
     file.set_modified(age).unwrap();
     upload();
     // It was used, and not written again.
@@ -207,12 +221,15 @@ fn what_is_no_worker_or_not_of_this_version_is_refused() {
         reply
     };
     for (reply, expected) in [
-        (Vec::new(), "closed the connection"),
-        (b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(), "makes no sense"),
+        (Vec::new(), "connection"),
+        (
+            b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(),
+            "makes no sense",
+        ),
         (hello(28, 1), "speaks version 1.0"),
         (hello(29, 7), "makes no sense"),
         // It says hello and leaves.
-        (hello(28, 7), "closed the connection"),
+        (hello(28, 7), "connection"),
     ] {
         let (address, thread) = impostor(reply);
         let error = Device::connect(&address).unwrap_err();
@@ -220,7 +237,10 @@ fn what_is_no_worker_or_not_of_this_version_is_refused() {
         assert!(error.message().contains(expected), "{error}");
         thread.join().unwrap();
     }
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nobody = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
     let error = Device::connect(&nobody.to_string()).unwrap_err();
     assert!(error.message().contains("no connection"), "{error}");
     assert!(Device::connect("127.0.0.1").is_err());

@@ -9,6 +9,7 @@ mod describe;
 mod eval;
 mod interrupt;
 mod looking;
+mod offload;
 mod output;
 mod restarts;
 mod support;
