@@ -145,13 +145,14 @@ impl Backend {
                 log::explain(&format!("{}: the device cannot be used", device.name())),
             )
         })?;
-        device.check()?;
-        Ok(Self {
+        let backend = Self {
             ptr,
             device: device.clone(),
             _threads: None,
             cancel,
-        })
+        };
+        device.check()?;
+        Ok(backend)
     }
 
     /// The device that computes.

@@ -52,19 +52,19 @@ impl Buffer {
         let ptr = unsafe {
             sys::ggml_backend_alloc_ctx_tensors_from_buft(context.as_ptr(), device.buffer_type())
         };
+        let buffer = NonNull::new(ptr).map(|ptr| Self {
+            inner: Arc::new(Inner {
+                ptr,
+                source: Source::Allocated(device.clone()),
+            }),
+        });
         device.check()?;
-        let ptr = NonNull::new(ptr).ok_or_else(|| {
+        let buffer = buffer.ok_or_else(|| {
             Error::new(
                 ErrorKind::OutOfMemory,
                 log::explain(&format!("{} has no memory for tensors", device.name())),
             )
         })?;
-        let buffer = Self {
-            inner: Arc::new(Inner {
-                ptr,
-                source: Source::Allocated(device.clone()),
-            }),
-        };
         context.keep_buffer(&buffer);
         Ok(buffer)
     }

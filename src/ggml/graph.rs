@@ -8,6 +8,7 @@ use std::{ptr::NonNull, sync::Arc};
 pub struct Graph {
     ptr: NonNull<sys::ggml_cgraph>,
     context: Context,
+    on_cpu: Vec<Tensor>,
 }
 
 // SAFETY: the graph lives in its context's arena, which it owns a share of and which is `Send`.
@@ -21,7 +22,11 @@ impl Graph {
         // SAFETY: the context was made with room for a graph of this size.
         let ptr = unsafe { sys::ggml_new_graph_custom(context.as_ptr(), nodes, false) };
         let ptr = NonNull::new(ptr).expect("the context has room for its graph");
-        Ok(Self { ptr, context })
+        Ok(Self {
+            ptr,
+            context,
+            on_cpu: Vec::new(),
+        })
     }
 
     /// The context to build the graph's tensors in.
@@ -34,6 +39,16 @@ impl Graph {
         self.context.refer_to(tensor);
         // SAFETY: graph and tensor are alive.
         unsafe { sys::ggml_build_forward_expand(self.ptr.as_ptr(), tensor.as_ptr()) }
+    }
+
+    /// Makes the CPU compute `tensor`, whatever follows from it. Needed where an operation writes into
+    /// what another one has computed: the scheduler does not see that both must be in one memory.
+    pub fn compute_on_cpu(&mut self, tensor: &Tensor) {
+        self.on_cpu.push(tensor.clone());
+    }
+
+    pub(super) fn on_cpu(&self) -> &[Tensor] {
+        &self.on_cpu
     }
 
     /// Number of operations.

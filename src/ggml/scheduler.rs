@@ -125,7 +125,8 @@ impl Scheduler {
             let place = Place::new(&self.backends, self.max_nodes)?;
             self.places.push(place);
         }
-        let filled = self.places[at].fill(graph);
+        let cpu = self.backends.last().expect("there is always the CPU");
+        let filled = self.places[at].fill(graph, cpu);
         self.check_devices()?;
         filled
     }
@@ -152,7 +153,8 @@ impl Scheduler {
     /// Runs `graph`, which must be placed, to its end.
     ///
     /// Errors with `Cancelled` if the CPU's cancel flag was set meanwhile, with `DeviceLost` if a
-    /// device is gone; the graph's results are then undefined. While a graph runs that has a part on
+    /// device is known to be gone; the graph's results are then undefined. (A loss may show only when
+    /// results are read.) While a graph runs that has a part on
     /// another machine, no other such graph does: the observer must not wait for one.
     pub fn run(&mut self, graph: &Graph, observer: Option<Observer>) -> Result<()> {
         let Some(place) = self.place_of(graph) else {
@@ -230,7 +232,9 @@ impl Place {
                 list.len() as i32,
                 max_nodes,
                 false,
-                true,
+                // Weights on the CPU stay there: copying them to a device for a large batch is not
+                // known to pay.
+                false,
             )
         };
         let ptr = NonNull::new(ptr).ok_or_else(|| {
@@ -245,14 +249,29 @@ impl Place {
         })
     }
 
-    fn fill(&mut self, graph: &Graph) -> Result<()> {
+    /// Says which tensors of `graph` the CPU has to compute.
+    fn assign(&self, graph: &Graph, cpu: &Backend) {
+        for tensor in graph.on_cpu() {
+            // SAFETY: scheduler, tensor and backend are alive, and the backend is the scheduler's.
+            unsafe {
+                sys::ggml_backend_sched_set_tensor_backend(
+                    self.ptr.as_ptr(),
+                    tensor.as_ptr(),
+                    cpu.as_ptr(),
+                );
+            }
+        }
+    }
+
+    fn fill(&mut self, graph: &Graph, cpu: &Backend) -> Result<()> {
         self.placed = Weak::new();
-        // SAFETY: scheduler and graph are alive; reset forgets the previous graph's tensors,
-        // which `placed` has just made unreachable.
-        let placed = unsafe {
-            sys::ggml_backend_sched_reset(self.ptr.as_ptr());
-            sys::ggml_backend_sched_alloc_graph(self.ptr.as_ptr(), graph.as_ptr())
-        };
+        // SAFETY: the scheduler is alive; reset forgets the previous graph's tensors, which `placed`
+        // has just made unreachable.
+        unsafe { sys::ggml_backend_sched_reset(self.ptr.as_ptr()) };
+        self.assign(graph, cpu);
+        // SAFETY: scheduler and graph are alive.
+        let placed =
+            unsafe { sys::ggml_backend_sched_alloc_graph(self.ptr.as_ptr(), graph.as_ptr()) };
         if !placed {
             return Err(Error::new(
                 ErrorKind::OutOfMemory,

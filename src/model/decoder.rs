@@ -84,7 +84,8 @@ impl DecoderGraph {
         let ctx = graph.context();
         let inputs = Inputs::new(ctx, config, &shape);
         let mut taps = Taps::new(ctx, shape.keep_taps);
-        let mut x = inputs.embed(ctx, &weights.token_embedding); // [D, n_tokens]
+        let embedded = inputs.embed(ctx, &weights.token_embedding); // [D, n_tokens]
+        let mut x = embedded.clone();
         let mut ends = Vec::new();
         let last = weights.layers.len() - 1;
         for (i, layer) in weights.layers.iter().enumerate() {
@@ -115,6 +116,7 @@ impl DecoderGraph {
         });
         ends.extend(logits.clone());
         let taps = taps.into_kept();
+        graph.compute_on_cpu(&embedded);
         for end in &ends {
             graph.expand(end);
         }

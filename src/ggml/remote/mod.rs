@@ -80,6 +80,12 @@ fn link_of(key: &str) -> Option<Arc<Link>> {
     links().as_ref()?.get(&key)?.upgrade()
 }
 
+fn forget(key: u64) {
+    if let Some(links) = links().as_mut() {
+        links.remove(&key);
+    }
+}
+
 /// A connection to a worker. Each has a key of its own, so that a worker that comes back is a new
 /// one to ggml, which remembers those that it has seen.
 pub(super) struct Worker {
@@ -118,6 +124,9 @@ impl Worker {
                 ptr,
             })
         });
+        if opened.is_none() {
+            forget(key);
+        }
         link.check()?;
         opened.ok_or_else(|| link.error(&serve::error_text(&error)))
     }
@@ -162,9 +171,7 @@ impl Drop for Worker {
     fn drop(&mut self) {
         // SAFETY: made by ggml_sys_rpc_open, closed once.
         unsafe { rpc::ggml_sys_rpc_close(self.ptr.as_ptr()) };
-        if let Some(links) = links().as_mut() {
-            links.remove(&self.key);
-        }
+        forget(self.key);
     }
 }
 

@@ -197,6 +197,7 @@ impl Server {
             _ => Backend::on(&self.options.device, cancel)?,
         };
         let memory = self.memory.clone();
+        let stopped = backend.cancel_flag().clone();
         let thread = thread::spawn(move || {
             let started = Instant::now();
             let mut error: [c_char; 256] = [0; 256];
@@ -215,7 +216,7 @@ impl Server {
             _ = tell.send(ServerEvent::Left {
                 client,
                 stayed: started.elapsed(),
-                failure: (!served).then(|| error_text(&error)),
+                failure: (!served && !stopped.is_cancelled()).then(|| error_text(&error)),
             });
         });
         Ok(Guest { stream, thread })

@@ -117,6 +117,8 @@ fn clients_share_the_memory_of_a_worker_and_give_it_back() {
     let refused = weight(&second, 6 << 18).err().unwrap();
     assert_eq!(refused.kind(), ErrorKind::OutOfMemory);
     drop(held);
+    // Answered after what was asked before on the same connection.
+    first.memory().unwrap();
     weight(&second, 6 << 18).unwrap();
 }
 
@@ -138,10 +140,12 @@ fn a_worker_that_is_gone_is_an_error_and_never_the_end_of_the_process() {
             "{error}"
         );
     };
-    lost(scheduler.run(&graph, None));
-    assert!(device.is_lost());
+    // A run gets no reply: that the worker is gone may show only when its results are read.
+    _ = scheduler.run(&graph, None);
     let mut out = vec![0.0f32; 1000];
     lost(scheduler.read(&graph, &sum, 0, &mut out));
+    assert!(device.is_lost());
+    lost(scheduler.run(&graph, None));
     lost(x.write(&[2.0; 1000]));
     lost(x.clear(0, 8));
     lost(x.read_bytes(0, &mut [0; 8]));
@@ -217,7 +221,7 @@ fn what_is_no_worker_or_not_of_this_version_is_refused() {
         reply
     };
     for (reply, expected) in [
-        (Vec::new(), "closed the connection"),
+        (Vec::new(), "connection"),
         (
             b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(),
             "makes no sense",
@@ -225,7 +229,7 @@ fn what_is_no_worker_or_not_of_this_version_is_refused() {
         (hello(28, 1), "speaks version 1.0"),
         (hello(29, 7), "makes no sense"),
         // It says hello and leaves.
-        (hello(28, 7), "closed the connection"),
+        (hello(28, 7), "connection"),
     ] {
         let (address, thread) = impostor(reply);
         let error = Device::connect(&address).unwrap_err();

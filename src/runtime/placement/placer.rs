@@ -157,7 +157,7 @@ impl Placer {
             }
             gone.is_none()
         });
-        if options.tensor_split.iter().sum::<f64>() <= 0.0 {
+        if !notes.is_empty() && options.tensor_split.iter().sum::<f64>() <= 0.0 {
             options.tensor_split.clear();
         }
         notes

@@ -110,8 +110,12 @@ pub fn run(args: &ChatArgs, interrupt: &Interrupt) -> Result<()> {
         // A person goes on after a mistake; a script must not miss it.
         if repl.is_interactive() {
             noteln!("error: {error}");
-            if error.kind() == ErrorKind::ContextFull {
-                noteln!("/reset forgets the conversation and makes room");
+            match error.kind() {
+                ErrorKind::ContextFull => {
+                    noteln!("/reset forgets the conversation and makes room");
+                }
+                ErrorKind::DeviceLost => noteln!("the next message goes on without it"),
+                _ => {}
             }
         } else {
             failed = Some(error);

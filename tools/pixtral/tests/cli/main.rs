@@ -12,6 +12,7 @@ mod eval;
 mod interrupt;
 mod load;
 mod looking;
+mod offload;
 mod output;
 mod restarts;
 mod support;
