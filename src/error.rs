@@ -54,6 +54,8 @@ pub enum ErrorKind {
     Internal = 19,
     /// A checksum does not match its bytes.
     ChecksumMismatch = 20,
+    /// A device, such as a worker on another machine, is gone.
+    DeviceLost = 21,
     /// Messages in an order or number that the template cannot express.
     InvalidMessageStructure = 40,
     /// An assistant message that the template cannot express.
@@ -161,6 +163,7 @@ mod tests {
         assert_eq!(ErrorKind::InvalidArgument.code(), 1);
         assert_eq!(ErrorKind::ContextFull.code(), 13);
         assert_eq!(ErrorKind::ChecksumMismatch.code(), 20);
+        assert_eq!(ErrorKind::DeviceLost.code(), 21);
         assert_eq!(ErrorKind::InvalidValue.code(), 46);
     }
 

@@ -1,6 +1,6 @@
-//! Backends: the devices that compute graphs, here the CPU with its persistent thread pool.
+//! Backends: devices made ready to compute graphs, the CPU with its persistent thread pool.
 
-use super::{cpu_variant, log};
+use super::{Device, log};
 use crate::{Error, ErrorKind, Result};
 use ggml_sys as sys;
 use std::{
@@ -83,8 +83,9 @@ impl Drop for ThreadPool {
 /// A device ready to compute, owned by one session.
 pub struct Backend {
     ptr: NonNull<sys::ggml_backend>,
-    /// Freed after the backend, which is dropped by hand first.
-    _threads: ThreadPool,
+    device: Device,
+    /// The CPU's. Freed after the backend, which is dropped by hand first.
+    _threads: Option<ThreadPool>,
     cancel: CancelFlag,
 }
 
@@ -105,7 +106,7 @@ impl Backend {
                 format!("{n_threads} threads asked for, expected 1 to {MAX_THREADS}"),
             ));
         }
-        cpu_variant()?;
+        let device = Device::cpu()?;
         let threads = ThreadPool::new(n_threads)?;
         // SAFETY: no arguments; returns null on failure.
         let ptr = NonNull::new(unsafe { sys::ggml_backend_cpu_init() }).ok_or_else(|| {
@@ -127,9 +128,35 @@ impl Backend {
         }
         Ok(Self {
             ptr,
-            _threads: threads,
+            device,
+            _threads: Some(threads),
             cancel,
         })
+    }
+
+    /// A `device` other than the CPU. Work on it goes on to its end once it has begun: `cancel` is
+    /// looked at before and after.
+    pub fn on(device: &Device, cancel: CancelFlag) -> Result<Self> {
+        // SAFETY: the device is alive; no parameters are passed.
+        let ptr = unsafe { sys::ggml_backend_dev_init(device.as_ptr(), std::ptr::null()) };
+        let ptr = NonNull::new(ptr).ok_or_else(|| {
+            Error::new(
+                ErrorKind::Backend,
+                log::explain(&format!("{}: the device cannot be used", device.name())),
+            )
+        })?;
+        device.check()?;
+        Ok(Self {
+            ptr,
+            device: device.clone(),
+            _threads: None,
+            cancel,
+        })
+    }
+
+    /// The device that computes.
+    pub fn device(&self) -> &Device {
+        &self.device
     }
 
     /// The flag given at creation.
@@ -144,7 +171,7 @@ impl Backend {
 
 impl Drop for Backend {
     fn drop(&mut self) {
-        // SAFETY: made by ggml_backend_cpu_init, freed once; pool and flag are dropped after.
+        // SAFETY: made by ggml, freed once; pool, flag and device are dropped after.
         unsafe { sys::ggml_backend_free(self.ptr.as_ptr()) }
     }
 }

@@ -1,6 +1,7 @@
-//! Memory that tensors live in: allocated by a backend, or borrowed from a mapped file.
+//! Memory that tensors live in: allocated on a device, borrowed from a mapped file, or only thought
+//! of, for measuring what a graph would need.
 
-use super::{Backend, Context, Tensor, cpu_variant, log};
+use super::{Backend, Context, Device, Tensor, cpu_variant, log};
 use crate::{Error, ErrorKind, Result};
 use ggml_sys as sys;
 use std::{any::Any, ptr::NonNull, sync::Arc};
@@ -13,8 +14,17 @@ pub struct Buffer {
 
 struct Inner {
     ptr: NonNull<sys::ggml_backend_buffer>,
-    /// What the bytes are borrowed from, dropped after the buffer.
-    _owner: Option<Arc<dyn Any + Send + Sync>>,
+    source: Source,
+}
+
+/// Where the bytes come from. Dropped after the buffer.
+enum Source {
+    /// They were allocated on this device.
+    Allocated(Device),
+    /// They are somebody else's.
+    Borrowed { _owner: Arc<dyn Any + Send + Sync> },
+    /// There are none.
+    Imagined { _device: Device },
 }
 
 // SAFETY: a buffer is only handed around and freed here; ggml's calls that write through it go
@@ -31,22 +41,84 @@ impl Drop for Inner {
 }
 
 impl Buffer {
-    /// Allocates memory on `backend` for all tensors of `context` that have none yet.
+    /// Allocates memory on the device of `backend` for all tensors of `context` that have none yet.
     pub fn allocate(context: &Context, backend: &Backend) -> Result<Self> {
-        // SAFETY: both pointers are alive for the call.
-        let ptr =
-            unsafe { sys::ggml_backend_alloc_ctx_tensors(context.as_ptr(), backend.as_ptr()) };
+        Self::allocate_on(context, backend.device())
+    }
+
+    /// Allocates memory on `device` for all tensors of `context` that have none yet.
+    pub fn allocate_on(context: &Context, device: &Device) -> Result<Self> {
+        // SAFETY: context and buffer type are alive for the call.
+        let ptr = unsafe {
+            sys::ggml_backend_alloc_ctx_tensors_from_buft(context.as_ptr(), device.buffer_type())
+        };
+        device.check()?;
         let ptr = NonNull::new(ptr).ok_or_else(|| {
             Error::new(
                 ErrorKind::OutOfMemory,
-                log::explain("cannot allocate memory for tensors"),
+                log::explain(&format!("{} has no memory for tensors", device.name())),
             )
         })?;
         let buffer = Self {
-            inner: Arc::new(Inner { ptr, _owner: None }),
+            inner: Arc::new(Inner {
+                ptr,
+                source: Source::Allocated(device.clone()),
+            }),
         };
         context.keep_buffer(&buffer);
         Ok(buffer)
+    }
+
+    /// The same for weights: operations then go where the weights are.
+    pub fn allocate_weights_on(context: &Context, device: &Device) -> Result<Self> {
+        let buffer = Self::allocate_on(context, device)?;
+        buffer.mark_weights();
+        Ok(buffer)
+    }
+
+    /// Bytes that [`allocate_on`](Self::allocate_on) would allocate.
+    pub fn needed_on(context: &Context, device: &Device) -> Result<u64> {
+        // SAFETY: context and buffer type are alive for the call, which only adds up sizes.
+        let n_bytes = unsafe {
+            sys::ggml_backend_alloc_ctx_tensors_from_buft_size(
+                context.as_ptr(),
+                device.buffer_type(),
+            )
+        };
+        device.check()?;
+        Ok(n_bytes as u64)
+    }
+
+    /// Makes all tensors of `context` look as if they were weights on `device`, without memory:
+    /// enough to [measure](super::Scheduler::measure) graphs that use them, and nothing else.
+    pub fn imagine_on(context: &Context, device: &Device) -> Result<Self> {
+        // SAFETY: the buffer type is alive; a size of 0 makes a buffer without memory.
+        let ptr = unsafe { sys::ggml_backend_buft_alloc_buffer(device.buffer_type(), 0) };
+        device.check()?;
+        let ptr = NonNull::new(ptr)
+            .ok_or_else(|| Error::new(ErrorKind::Backend, "cannot describe a buffer"))?;
+        let buffer = Self {
+            inner: Arc::new(Inner {
+                ptr,
+                source: Source::Imagined {
+                    _device: device.clone(),
+                },
+            }),
+        };
+        buffer.mark_weights();
+        context.attach(&buffer);
+        context.keep_buffer(&buffer);
+        Ok(buffer)
+    }
+
+    fn mark_weights(&self) {
+        // SAFETY: the buffer is alive and not yet used by any graph.
+        unsafe {
+            sys::ggml_backend_buffer_set_usage(
+                self.as_ptr(),
+                sys::GGML_BACKEND_BUFFER_USAGE_WEIGHTS,
+            );
+        }
     }
 
     /// Wraps read-only host memory, without copying, for the CPU to compute from. `owner` keeps
@@ -69,19 +141,14 @@ impl Buffer {
                 log::explain("cannot wrap the mapped file"),
             )
         })?;
-        // SAFETY: the pointer was just created.
-        unsafe {
-            sys::ggml_backend_buffer_set_usage(
-                ptr.as_ptr(),
-                sys::GGML_BACKEND_BUFFER_USAGE_WEIGHTS,
-            );
-        }
-        Ok(Self {
+        let buffer = Self {
             inner: Arc::new(Inner {
                 ptr,
-                _owner: Some(owner),
+                source: Source::Borrowed { _owner: owner },
             }),
-        })
+        };
+        buffer.mark_weights();
+        Ok(buffer)
     }
 
     /// Places `tensor` at `offset` bytes into this buffer.
@@ -129,8 +196,13 @@ impl Buffer {
         unsafe { sys::ggml_backend_buffer_get_size(self.inner.ptr.as_ptr()) }
     }
 
-    pub(super) fn is_borrowed(&self) -> bool {
-        self.inner._owner.is_some()
+    /// The device whose memory it is, if it was allocated here: only then tensors in it are for
+    /// reading and writing.
+    pub(super) fn device(&self) -> Option<&Device> {
+        match &self.inner.source {
+            Source::Allocated(device) => Some(device),
+            Source::Borrowed { .. } | Source::Imagined { .. } => None,
+        }
     }
 
     pub(super) fn as_ptr(&self) -> *mut sys::ggml_backend_buffer {

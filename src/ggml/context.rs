@@ -1,6 +1,6 @@
 //! Contexts, which hold tensors' descriptions, and tensors themselves.
 
-use super::{Buffer, Element, Type};
+use super::{Buffer, Device, Element, Type};
 use crate::{Error, ErrorKind, Result};
 use ggml_sys as sys;
 use std::{
@@ -148,6 +148,19 @@ impl Context {
         }
     }
 
+    /// Makes all tensors belong to `buffer`, which has no memory for them.
+    pub(super) fn attach(&self, buffer: &Buffer) {
+        // SAFETY: the context is alive and used by this thread alone; its tensors are reached one
+        // by one until there is none.
+        unsafe {
+            let mut tensor = sys::ggml_get_first_tensor(self.as_ptr());
+            while let Some(at) = tensor.as_mut() {
+                at.buffer = buffer.as_ptr();
+                tensor = sys::ggml_get_next_tensor(self.as_ptr(), tensor);
+            }
+        }
+    }
+
     pub(super) fn keep_buffer(&self, buffer: &Buffer) {
         let mut keep = self
             .arena
@@ -206,39 +219,39 @@ impl Tensor {
     /// Fills `n_bytes` bytes from byte `offset` on with zeros. Only for tensors in a [`Buffer`]
     /// allocated by a backend.
     pub fn clear(&mut self, offset: usize, n_bytes: usize) -> Result<()> {
-        self.check_bytes(offset, n_bytes)?;
+        let device = self.check_bytes(offset, n_bytes)?;
         // SAFETY: the tensor is placed in memory that the arena keeps alive, and the range was
         // checked.
         unsafe { sys::ggml_backend_tensor_memset(self.as_ptr(), 0, offset, n_bytes) };
-        Ok(())
+        device.check()
     }
 
     /// Copies the stored bytes from byte `offset` on into `out`, whatever the type. Only for tensors
     /// in a [`Buffer`] allocated by a backend.
     pub fn read_bytes(&self, offset: usize, out: &mut [u8]) -> Result<()> {
-        self.check_bytes(offset, out.len())?;
+        let device = self.check_bytes(offset, out.len())?;
         // SAFETY: the tensor is placed in memory that the arena keeps alive, and the range was
         // checked.
         unsafe {
             sys::ggml_backend_tensor_get(self.as_ptr(), out.as_mut_ptr().cast(), offset, out.len());
         }
-        Ok(())
+        device.check()
     }
 
     /// Puts `data`, as [`read_bytes`](Self::read_bytes) gave it, back at byte `offset`. Any bytes
     /// are elements of any type. Only for tensors in a [`Buffer`] allocated by a backend.
     pub fn write_bytes(&mut self, offset: usize, data: &[u8]) -> Result<()> {
-        self.check_bytes(offset, data.len())?;
+        let device = self.check_bytes(offset, data.len())?;
         // SAFETY: as above.
         unsafe {
             sys::ggml_backend_tensor_set(self.as_ptr(), data.as_ptr().cast(), offset, data.len());
         }
-        Ok(())
+        device.check()
     }
 
     /// Copies `data` into the tensor. Only for tensors in a [`Buffer`] allocated by a backend.
     pub fn write<T: Element>(&mut self, data: &[T]) -> Result<()> {
-        if !self.is_owned() {
+        let Some(device) = self.home() else {
             return Err(Error::new(
                 ErrorKind::Internal,
                 format!(
@@ -246,8 +259,9 @@ impl Tensor {
                     self.name()
                 ),
             ));
-        }
-        self.set(data)
+        };
+        self.set(data)?;
+        device.check()
     }
 
     /// Copies `data` into the tensor, which must be placed, of `T`'s type and of that length.
@@ -281,19 +295,20 @@ impl Tensor {
         Ok(())
     }
 
-    /// Refuses bytes beyond the tensor, and tensors in memory that is not its own.
-    fn check_bytes(&self, offset: usize, n_bytes: usize) -> Result<()> {
+    /// The device that the tensor is on. Refuses bytes beyond the tensor, and tensors in memory
+    /// that is not its own.
+    fn check_bytes(&self, offset: usize, n_bytes: usize) -> Result<Device> {
         let end = offset.checked_add(n_bytes);
-        if !self.is_owned() || end.is_none_or(|end| end > self.n_bytes()) {
-            return Err(Error::new(
+        let inside = end.is_some_and(|end| end <= self.n_bytes());
+        self.home().filter(|_| inside).ok_or_else(|| {
+            Error::new(
                 ErrorKind::Internal,
                 format!(
                     "tensor {} has no {n_bytes} bytes of its own at {offset}",
                     self.name()
                 ),
-            ));
-        }
-        Ok(())
+            )
+        })
     }
 
     fn check<T: Element>(&self, len: usize) -> Result<()> {
@@ -313,18 +328,17 @@ impl Tensor {
         )
     }
 
-    /// Whether the elements are in backend memory kept by the arena, not borrowed and not lent
-    /// by a scheduler.
-    fn is_owned(&self) -> bool {
+    /// The device whose memory, kept by the arena, the elements are in; `None` if they are borrowed
+    /// or lent by a scheduler.
+    fn home(&self) -> Option<Device> {
         let keep = self
             .arena
             .keep
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let buffer = self.raw().buffer;
-        keep.buffers
-            .iter()
-            .any(|b| b.as_ptr() == buffer && !b.is_borrowed())
+        let found = keep.buffers.iter().find(|b| b.as_ptr() == buffer);
+        found.and_then(|b| b.device().cloned())
     }
 
     fn raw(&self) -> &sys::ggml_tensor {

@@ -1,8 +1,9 @@
 //! A safe wrapper around the part of ggml that this project uses.
 //!
 //! Owns every `unsafe` call into ggml: tensors and graphs ([`Context`], [`Tensor`], [`Graph`]),
-//! where their bytes live ([`Buffer`], [`Backend`]), running them ([`Scheduler`]) and the
-//! quantisation kernels ([`quantize`]). It knows nothing of files, models or sessions.
+//! where their bytes live and what computes them ([`Buffer`], [`Device`], [`Backend`]), running them
+//! ([`Scheduler`]), devices of other machines ([`Device::connect`], [`Server`]) and the quantisation
+//! kernels ([`quantize`]). It knows nothing of model files, models or sessions.
 //!
 //! Ownership in one sentence: a [`Tensor`] keeps the [`Context`] it was made in alive, a context
 //! keeps alive every context whose tensors its own tensors refer to and every buffer its tensors
@@ -16,11 +17,13 @@ mod backend;
 mod buffer;
 mod context;
 mod cpu;
+mod device;
 mod graph;
 mod loadable;
 mod log;
 mod ops;
 pub mod quantize;
+mod remote;
 mod scheduler;
 #[cfg(test)]
 mod tests;
@@ -30,8 +33,10 @@ pub use backend::{Backend, CancelFlag};
 pub use buffer::Buffer;
 pub use context::{Context, Tensor};
 pub use cpu::cpu_variant;
+pub use device::{Device, DeviceKind, Memory};
 pub use graph::Graph;
 pub use loadable::{LoadedBackend, loaded_backends};
 pub(crate) use ops::{Precision, Rope};
+pub use remote::{Server, ServerEvent, ServerOptions};
 pub use scheduler::{Observer, Scheduler};
 pub use types::{Element, Type};

@@ -1,7 +1,7 @@
 //! The scheduler: gives a graph's tensors memory, and runs graphs on the backends that it owns.
 
 use super::{
-    Backend, Element, Graph, Tensor,
+    Backend, Device, DeviceKind, Element, Graph, Tensor,
     backend::{CancelFlag, cancelled},
     context::Arena,
     log,
@@ -13,17 +13,26 @@ use std::{
     ops::ControlFlow,
     panic::{AssertUnwindSafe, catch_unwind},
     ptr::NonNull,
-    sync::{Arc, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
 /// Runs graphs. It has places, each with working memory of its own for one graph at a time; placing
 /// another graph there releases the first.
 pub struct Scheduler {
-    /// Freed before the backend, by the order of the fields.
+    /// Freed before the backends, by the order of the fields.
     places: Vec<Place>,
     max_nodes: usize,
-    backend: Backend,
+    /// The CPU is the last.
+    backends: Vec<Backend>,
 }
+
+/// Held while a graph with a part on another machine runs. ggml lets a worker run the last graph
+/// again without sending it, and notes which one that was before it has sent it: of two threads, one
+/// could run the other's graph.
+static REMOTE: Mutex<()> = Mutex::new(());
+
+/// Most backends that ggml's scheduler takes, which its headers do not tell.
+const MAX_BACKENDS: usize = 16;
 
 /// Working memory for one graph.
 struct Place {
@@ -46,18 +55,62 @@ pub struct Observer<'a> {
 }
 
 impl Scheduler {
-    /// A scheduler over `backend` for graphs of at most `max_nodes` nodes, with one place.
-    pub fn new(backend: Backend, max_nodes: usize) -> Result<Self> {
+    /// A scheduler over the `cpu` for graphs of at most `max_nodes` nodes, with one place.
+    pub fn new(cpu: Backend, max_nodes: usize) -> Result<Self> {
+        Self::with_devices(Vec::new(), cpu, max_nodes)
+    }
+
+    /// A scheduler over other devices and the `cpu`. Operations go to the device that their weights
+    /// are on, inputs of graphs to the CPU; what one device has computed and another needs is copied.
+    pub fn with_devices(devices: Vec<Backend>, cpu: Backend, max_nodes: usize) -> Result<Self> {
+        let mut backends = devices;
+        backends.push(cpu);
+        if backends.len() > MAX_BACKENDS {
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                format!(
+                    "{} devices are too many to compute together, expected at most {}",
+                    backends.len() - 1,
+                    MAX_BACKENDS - 1
+                ),
+            ));
+        }
         Ok(Self {
-            places: vec![Place::new(&backend, max_nodes)?],
+            places: vec![Place::new(&backends, max_nodes)?],
             max_nodes,
-            backend,
+            backends,
         })
     }
 
-    /// The backend that computes.
-    pub fn backend(&self) -> &Backend {
-        &self.backend
+    /// The CPU, which computes what no other device does.
+    pub fn cpu(&self) -> &Backend {
+        self.backends.last().expect("there is always the CPU")
+    }
+
+    fn devices(&self) -> impl Iterator<Item = &Device> {
+        self.backends.iter().map(Backend::device)
+    }
+
+    /// An error of kind `DeviceLost` if one of the devices is gone.
+    fn check_devices(&self) -> Result<()> {
+        self.devices().try_for_each(Device::check)
+    }
+
+    /// Bytes of working memory that a place would need for `graph`, for each device in the order
+    /// given and the CPU. The graph's weights need no memory for this. It must not be run afterwards.
+    pub fn measure(&self, graph: &Graph) -> Result<Vec<u64>> {
+        let mut sizes = vec![0; self.backends.len()];
+        let place = Place::new(&self.backends, self.max_nodes)?;
+        // SAFETY: scheduler and graph are alive, and there is a size for each backend.
+        unsafe {
+            sys::ggml_backend_sched_reserve_size(
+                place.ptr.as_ptr(),
+                graph.as_ptr(),
+                sizes.as_mut_ptr(),
+            );
+        }
+        self.check_devices()?;
+        Ok(sizes.into_iter().map(|size| size as u64).collect())
     }
 
     /// Places `graph` in the memory of place 0, releasing the graph placed there before. Its
@@ -69,10 +122,12 @@ impl Scheduler {
     /// As [`place`](Self::place), in place `at`; places are made when they are first used.
     pub fn place_at(&mut self, at: usize, graph: &Graph) -> Result<()> {
         while self.places.len() <= at {
-            let place = Place::new(&self.backend, self.max_nodes)?;
+            let place = Place::new(&self.backends, self.max_nodes)?;
             self.places.push(place);
         }
-        self.places[at].fill(graph)
+        let filled = self.places[at].fill(graph);
+        self.check_devices()?;
+        filled
     }
 
     /// Copies `data` into an input of `graph`, which must be placed.
@@ -90,13 +145,15 @@ impl Scheduler {
         out: &mut [T],
     ) -> Result<()> {
         self.check(graph, output)?;
-        output.get(start, out)
+        output.get(start, out)?;
+        self.check_devices()
     }
 
     /// Runs `graph`, which must be placed, to its end.
     ///
-    /// Errors with `Cancelled` if the backend's cancel flag was set meanwhile; the graph's
-    /// results are then undefined.
+    /// Errors with `Cancelled` if the CPU's cancel flag was set meanwhile, with `DeviceLost` if a
+    /// device is gone; the graph's results are then undefined. While a graph runs that has a part on
+    /// another machine, no other such graph does: the observer must not wait for one.
     pub fn run(&mut self, graph: &Graph, observer: Option<Observer>) -> Result<()> {
         let Some(place) = self.place_of(graph) else {
             return Err(Error::new(
@@ -104,14 +161,16 @@ impl Scheduler {
                 "a graph was run without being placed",
             ));
         };
-        let cancel = self.backend.cancel_flag().clone();
+        let cancel = self.cpu().cancel_flag().clone();
         cancel.check()?;
+        let _alone = self.alone_if_remote();
         let status = match observer {
             None => place.compute(graph),
             Some(observer) => place.compute_observed(graph, observer, cancel.clone()),
         };
         // A backend that notices the flag between two nodes may still report success.
         cancel.check()?;
+        self.check_devices()?;
         match status {
             sys::GGML_STATUS_SUCCESS => Ok(()),
             sys::GGML_STATUS_ABORTED => Err(cancelled()),
@@ -126,16 +185,23 @@ impl Scheduler {
         }
     }
 
-    /// Bytes of working memory that the places hold.
+    /// Bytes of working memory that the places hold on all devices.
     pub fn working_bytes(&self) -> usize {
-        let backend = self.backend.as_ptr();
-        self.places
-            .iter()
-            // SAFETY: place and backend are alive and belong together.
-            .map(|place| unsafe {
-                sys::ggml_backend_sched_get_buffer_size(place.ptr.as_ptr(), backend)
-            })
-            .sum()
+        let of_place = |place: &Place| -> usize {
+            let backends = self.backends.iter().map(Backend::as_ptr);
+            backends
+                // SAFETY: place and backend are alive and belong together.
+                .map(|backend| unsafe {
+                    sys::ggml_backend_sched_get_buffer_size(place.ptr.as_ptr(), backend)
+                })
+                .sum()
+        };
+        self.places.iter().map(of_place).sum()
+    }
+
+    fn alone_if_remote(&self) -> Option<MutexGuard<'static, ()>> {
+        let remote = self.devices().any(|d| d.kind() == DeviceKind::Remote);
+        remote.then(|| REMOTE.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn place_of(&self, graph: &Graph) -> Option<&Place> {
@@ -154,8 +220,8 @@ impl Scheduler {
 }
 
 impl Place {
-    fn new(backend: &Backend, max_nodes: usize) -> Result<Self> {
-        let mut list = [backend.as_ptr()];
+    fn new(backends: &[Backend], max_nodes: usize) -> Result<Self> {
+        let mut list: Vec<_> = backends.iter().map(Backend::as_ptr).collect();
         // SAFETY: the list is copied; a null list of buffer types means each backend's default.
         let ptr = unsafe {
             sys::ggml_backend_sched_new(

@@ -228,7 +228,7 @@ fn a_set_cancel_flag_stops_the_run_and_a_reset_one_does_not() {
     let (graph, ..) = two_steps();
     let mut s = scheduler();
     s.place(&graph).unwrap();
-    let flag = s.backend().cancel_flag().clone();
+    let flag = s.cpu().cancel_flag().clone();
     flag.cancel();
     assert_eq!(
         s.run(&graph, None).unwrap_err().kind(),

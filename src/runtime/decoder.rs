@@ -3,10 +3,12 @@
 use super::{
     Model,
     kv_cache::{KvCache, KvType},
-    placed::PlacedGraphs,
+    placed::{PlacedGraphs, SMALL},
+    placement::{PlacedModel, Plan},
 };
 use crate::{
     Error, ErrorKind, Result,
+    config::Group,
     ggml::{Backend, CancelFlag, Scheduler},
     model::{
         decoder::{DecoderGraph, Shape, max_nodes},
@@ -29,21 +31,42 @@ const KV_STEP: usize = 256;
 pub struct DecoderOptions {
     /// Longest sequence in tokens.
     pub n_ctx: usize,
+    /// Most tokens of a run, for which working memory is reckoned with.
+    pub n_ubatch: usize,
     /// Storage type of keys and values.
     pub kv_type: KvType,
     /// Threads to compute with.
     pub n_threads: usize,
 }
 
+impl DecoderOptions {
+    /// Refuses options that make no sense for `model`.
+    pub(super) fn check(&self, model: &Model) -> Result<()> {
+        let text = &model.config().text;
+        if self.n_ctx == 0 || self.n_ctx > text.context_length as usize {
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                format!(
+                    "a context of {} tokens was asked for, this model allows 1 to {}",
+                    self.n_ctx, text.context_length
+                ),
+            ));
+        }
+        Ok(())
+    }
+}
+
 /// The decoder of a model with the memory of one sequence.
 pub struct Decoder {
-    model: Arc<Model>,
+    placed_model: Arc<PlacedModel>,
     scheduler: Scheduler,
     cache: KvCache,
     /// Graphs of recent runs, used again by runs of the same shape.
     placed: PlacedGraphs,
     mask: Vec<f16>,
     run_time: Duration,
+    /// Whether this one only keeps the place of another.
+    vacated: bool,
 }
 
 /// Tokens to append, with the rows of those that stand for image patches.
@@ -78,27 +101,93 @@ pub enum Outputs {
 impl Decoder {
     /// A decoder with an empty cache on the CPU.
     pub fn new(model: Arc<Model>, options: &DecoderOptions, cancel: CancelFlag) -> Result<Self> {
-        let text = &model.config().text;
-        if options.n_ctx == 0 || options.n_ctx > text.context_length as usize {
-            return Err(Error::new(
-                ErrorKind::InvalidArgument,
-                format!(
-                    "a context of {} tokens was asked for, this model allows 1 to {}",
-                    options.n_ctx, text.context_length
-                ),
-            ));
-        }
-        let backend = Backend::cpu(options.n_threads, cancel)?;
-        let cache = KvCache::new(text, options.kv_type, options.n_ctx, &backend)?;
-        let scheduler = Scheduler::new(backend, max_nodes(text))?;
+        options.check(&model)?;
+        let on_cpu = PlacedModel::on_cpu(model, options, Vec::new())?;
+        Self::of(on_cpu, options, cancel)
+    }
+
+    /// A decoder with an empty cache, which is where the layers are.
+    pub fn of(
+        placed_model: Arc<PlacedModel>,
+        options: &DecoderOptions,
+        cancel: CancelFlag,
+    ) -> Result<Self> {
+        options.check(placed_model.model())?;
+        let text = &placed_model.model().config().text;
+        let plan = placed_model.plan();
+        let groups = (0..text.block_count)
+            .map(Group::Block)
+            .chain([Group::Output]);
+        let devices = placed_model.backends(groups, &cancel)?;
+        let cpu = Backend::cpu(options.n_threads, cancel)?;
+        let homes = plan
+            .layers
+            .iter()
+            .map(|&d| placed_model.device(d))
+            .collect::<Result<Vec<_>>>()?;
+        let cache = KvCache::new(text, options.kv_type, options.n_ctx, |i| homes[i].clone())?;
         Ok(Self {
-            scheduler,
+            scheduler: Scheduler::with_devices(devices, cpu, max_nodes(text))?,
             cache,
             placed: PlacedGraphs::default(),
             mask: Vec::new(),
             run_time: Duration::ZERO,
-            model,
+            vacated: false,
+            placed_model,
         })
+    }
+
+    /// Allocates working memory for the largest runs on all devices, so that there is no later
+    /// surprise.
+    pub(super) fn reserve(&mut self, options: &DecoderOptions) -> Result<()> {
+        let config = &self.placed_model.model().config().text;
+        let weights = &self.placed_model.weights().decoder;
+        let (layers, n_ctx) = (self.cache.layers(), self.cache.n_ctx());
+        let shape = |n_tokens: usize, n_outputs: usize| Shape {
+            n_tokens,
+            n_image_rows: n_tokens / 2,
+            n_kv: n_ctx,
+            n_outputs,
+            keep_taps: false,
+        };
+        let large = shape(options.n_ubatch.clamp(1, n_ctx), 1);
+        let small = shape(SMALL.min(n_ctx), SMALL.min(n_ctx));
+        self.placed
+            .reserve(large, small, &mut self.scheduler, |shape| {
+                DecoderGraph::build(config, weights, layers, shape)
+            })
+    }
+
+    /// Whether a device that holds a part of the decoder is gone, or was and nothing has taken its
+    /// place yet.
+    pub fn is_lost(&self) -> bool {
+        self.vacated || self.placed_model.lost().next().is_some()
+    }
+
+    /// Frees all that the decoder has on devices. It has to be replaced by another one then.
+    pub fn vacate(&mut self, options: &DecoderOptions) -> Result<()> {
+        let model = self.placed_model.model().clone();
+        let cancel = self.scheduler.cpu().cancel_flag().clone();
+        let least = DecoderOptions {
+            n_ctx: 1,
+            n_ubatch: 1,
+            ..*options
+        };
+        *self = Self {
+            vacated: true,
+            ..Self::new(model, &least, cancel)?
+        };
+        Ok(())
+    }
+
+    /// The model and where its parts are.
+    pub fn placed_model(&self) -> &Arc<PlacedModel> {
+        &self.placed_model
+    }
+
+    /// Where the parts of the model are.
+    pub fn plan(&self) -> &Plan {
+        self.placed_model.plan()
     }
 
     /// Tokens in the cache.
@@ -202,8 +291,8 @@ impl Decoder {
             keep_taps,
         };
         self.cache.make_readable(n_kv)?;
-        let config = &self.model.config().text;
-        let weights = &self.model.weights().decoder;
+        let config = &self.placed_model.model().config().text;
+        let weights = &self.placed_model.weights().decoder;
         let layers = self.cache.layers();
         let graph = self.placed.get(shape, &mut self.scheduler, || {
             DecoderGraph::build(config, weights, layers, shape)
@@ -222,7 +311,7 @@ impl Decoder {
     }
 
     fn check(&self, run: &Run) -> Result<()> {
-        let text = &self.model.config().text;
+        let text = &self.placed_model.model().config().text;
         let (used, n_ctx) = (self.cache.len(), self.cache.n_ctx());
         if run.ids.is_empty() {
             return Err(Error::new(

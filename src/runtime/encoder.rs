@@ -1,10 +1,12 @@
 //! Runs the vision graph: pictures to rows of decoder input.
 
-use super::Model;
+use super::{Model, PlacedModel};
 use crate::{
     Result,
+    config::{Group, VisionConfig},
     ggml::{Backend, CancelFlag, Observer, Scheduler},
     model::{
+        VisionWeights,
         vision::{LAYER_PREFIX, VisionGraph, max_nodes},
         vision_periods,
     },
@@ -23,16 +25,61 @@ pub struct ImageEmbedding {
 
 /// The vision tower on a device, with its working memory. Dropping it frees both.
 pub struct VisionEncoder {
-    model: Arc<Model>,
+    weights: Source,
     scheduler: Scheduler,
+}
+
+/// Where the tower's weights are.
+enum Source {
+    File(Arc<Model>),
+    Placed(Arc<PlacedModel>),
+}
+
+impl Source {
+    fn config(&self) -> &VisionConfig {
+        match self {
+            Source::File(model) => &model.config().vision,
+            Source::Placed(placed) => &placed.model().config().vision,
+        }
+    }
+
+    fn weights(&self) -> &VisionWeights {
+        match self {
+            Source::File(model) => &model.weights().vision,
+            Source::Placed(placed) => &placed.weights().vision,
+        }
+    }
 }
 
 impl VisionEncoder {
     /// The tower of `model` on the CPU with `n_threads` threads.
     pub fn new(model: Arc<Model>, n_threads: usize, cancel: CancelFlag) -> Result<Self> {
-        let backend = Backend::cpu(n_threads, cancel)?;
-        let scheduler = Scheduler::new(backend, max_nodes(&model.config().vision))?;
-        Ok(Self { model, scheduler })
+        Self::with(Source::File(model), Vec::new(), n_threads, cancel)
+    }
+
+    /// The tower of `model` where the plan has put it.
+    pub fn of(model: Arc<PlacedModel>, n_threads: usize, cancel: CancelFlag) -> Result<Self> {
+        let devices = model.backends([Group::Vision].into_iter(), &cancel)?;
+        Self::with(Source::Placed(model), devices, n_threads, cancel)
+    }
+
+    fn with(
+        weights: Source,
+        devices: Vec<Backend>,
+        n_threads: usize,
+        cancel: CancelFlag,
+    ) -> Result<Self> {
+        let cpu = Backend::cpu(n_threads, cancel)?;
+        let scheduler = Scheduler::with_devices(devices, cpu, max_nodes(weights.config()))?;
+        Ok(Self { weights, scheduler })
+    }
+
+    /// Whether a device other than the CPU computes.
+    pub fn is_offloaded(&self) -> bool {
+        match &self.weights {
+            Source::File(_) => false,
+            Source::Placed(placed) => placed.plan().vision != placed.plan().cpu_index(),
+        }
     }
 
     /// Encodes `image`. `progress` is called with the layers done and their number.
@@ -44,7 +91,7 @@ impl VisionEncoder {
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<ImageEmbedding> {
         let graph = self.place(image, false)?;
-        let n_layers = self.model.config().vision.block_count as usize;
+        let n_layers = self.weights.config().block_count as usize;
         let mut done = 0;
         let mut seen = |_: &str| {
             done += 1;
@@ -87,10 +134,10 @@ impl VisionEncoder {
     }
 
     fn place(&mut self, image: &PreparedImage, keep_taps: bool) -> Result<VisionGraph> {
-        let vision = &self.model.config().vision;
+        let vision = self.weights.config();
         let Patches { rows, cols } = image.grid;
         let n = rows as usize * cols as usize;
-        let graph = VisionGraph::build(vision, &self.model.weights().vision, n, keep_taps)?;
+        let graph = VisionGraph::build(vision, self.weights.weights(), n, keep_taps)?;
         let (row_of, column_of): (Vec<i32>, Vec<i32>) = (0..rows as i32)
             .flat_map(|row| (0..cols as i32).map(move |column| (row, column)))
             .unzip();

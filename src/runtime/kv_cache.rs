@@ -3,7 +3,7 @@
 use crate::{
     Error, ErrorKind, Result,
     config::TextConfig,
-    ggml::{Backend, Buffer, Context, Tensor, Type},
+    ggml::{Buffer, Context, Device, Tensor, Type},
     model::decoder::KvLayer,
 };
 use std::{fmt, str::FromStr};
@@ -33,6 +33,30 @@ impl KvType {
     pub fn bytes_per_token(self, text: &TextConfig) -> u64 {
         let cell = self.ty().row_bytes(text.kv_length() as usize) as u64;
         2 * cell * u64::from(text.block_count)
+    }
+
+    /// Refuses a type whose blocks do not fill the heads of a model of shape `text`.
+    pub(super) fn check(self, text: &TextConfig) -> Result<()> {
+        let block = self.ty().block_size();
+        if !(text.head_dim as usize).is_multiple_of(block) {
+            return Err(Error::new(
+                ErrorKind::UnsupportedType,
+                format!(
+                    "heads of {} elements do not fill the cache type's blocks of {block}: use f16",
+                    text.head_dim,
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    /// The cache of one layer for `n_ctx` tokens of a model of shape `text`, not yet in memory.
+    pub(super) fn layer(self, context: &Context, text: &TextConfig, n_ctx: usize) -> KvLayer {
+        let dims = [text.kv_length() as usize, n_ctx];
+        KvLayer {
+            k: context.tensor(self.ty(), &dims),
+            v: context.tensor(self.ty(), &dims),
+        }
     }
 }
 
@@ -74,36 +98,27 @@ pub(super) struct KvCache {
 }
 
 impl KvCache {
+    /// An empty cache for `n_ctx` tokens. `home` gives the device of each layer, by which layers of
+    /// one device share a piece of memory.
     pub(super) fn new(
         text: &TextConfig,
         ty: KvType,
         n_ctx: usize,
-        backend: &Backend,
+        home: impl Fn(usize) -> Device,
     ) -> Result<Self> {
-        let ty = ty.ty();
-        if !(text.head_dim as usize).is_multiple_of(ty.block_size()) {
-            return Err(Error::new(
-                ErrorKind::UnsupportedType,
-                format!(
-                    "heads of {} elements do not fill the cache type's blocks of {}: use f16",
-                    text.head_dim,
-                    ty.block_size()
-                ),
-            ));
+        ty.check(text)?;
+        let n_layers = text.block_count as usize;
+        let homes: Vec<Device> = (0..n_layers).map(home).collect();
+        let mut layers = Vec::with_capacity(n_layers);
+        for same in homes.chunk_by(|a, b| a.is(b)) {
+            let context = Context::new(2 * same.len(), 0)?;
+            layers.extend(same.iter().map(|_| ty.layer(&context, text, n_ctx)));
+            Buffer::allocate_on(&context, &same[0]).map_err(|e| {
+                e.context(format!(
+                    "key-value cache of {n_ctx} tokens (a smaller context needs less)"
+                ))
+            })?;
         }
-        let context = Context::new(2 * text.block_count as usize, 0)?;
-        let dims = [text.kv_length() as usize, n_ctx];
-        let layers = (0..text.block_count)
-            .map(|_| KvLayer {
-                k: context.tensor(ty, &dims),
-                v: context.tensor(ty, &dims),
-            })
-            .collect();
-        Buffer::allocate(&context, backend).map_err(|e| {
-            e.context(format!(
-                "key-value cache of {n_ctx} tokens (a smaller context needs less)"
-            ))
-        })?;
         Ok(Self {
             layers,
             n_ctx,

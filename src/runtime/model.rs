@@ -22,6 +22,8 @@ pub struct Model {
     config: Config,
     tokenizer: Tokenizer,
     weights: Weights,
+    /// The same weights by name.
+    tensors: HashMap<String, Tensor>,
 }
 
 impl Model {
@@ -49,12 +51,13 @@ impl Model {
             ));
         }
         let file = Arc::new(file);
-        let weights = place_weights(&file, &config).map_err(|e| e.context(&name))?;
+        let tensors = map_tensors(&file, &config).map_err(|e| e.context(&name))?;
         Ok(Arc::new(Self {
+            weights: Weights::collect(&config, |name| find(&tensors, name))?,
+            tensors,
             file,
             config,
             tokenizer,
-            weights,
         }))
     }
 
@@ -79,6 +82,16 @@ impl Model {
     /// of the embedding. What generating costs is this over the memory's bandwidth.
     pub fn bytes_per_token(&self) -> u64 {
         self.footprint().bytes_per_token()
+    }
+
+    /// Bytes of a group of weights in the file.
+    pub fn group_bytes(&self, group: Group) -> u64 {
+        let specs = inventory(&self.config);
+        let of_group = specs.iter().filter(|spec| spec.group == group);
+        of_group
+            .filter_map(|spec| self.file.find(&spec.name))
+            .map(|info| info.n_bytes)
+            .sum()
     }
 
     /// Threads to compute with unless somebody says otherwise: the physical performance cores, or
@@ -118,32 +131,38 @@ impl Model {
         &self.file
     }
 
-    /// The placed weights.
+    /// The weights where they lie in the file.
     pub fn weights(&self) -> &Weights {
         &self.weights
     }
+
+    /// The weight called `name` where it lies in the file.
+    pub(super) fn tensor(&self, name: &str) -> Result<Tensor> {
+        find(&self.tensors, name)
+    }
+}
+
+fn find(tensors: &HashMap<String, Tensor>, name: &str) -> Result<Tensor> {
+    tensors.get(name).cloned().ok_or_else(|| {
+        Error::new(
+            ErrorKind::Internal,
+            format!("tensor {name} is not in the inventory"),
+        )
+    })
 }
 
 /// Wraps the mapping as one buffer and puts every tensor of the blueprint at its offset.
-fn place_weights(file: &Arc<gguf::File>, config: &Config) -> Result<Weights> {
+fn map_tensors(file: &Arc<gguf::File>, config: &Config) -> Result<HashMap<String, Tensor>> {
     let specs = inventory(config);
     let context = Context::new(specs.len(), 0)?;
     let buffer = Buffer::from_host(file.clone(), gguf::File::bytes)?;
-    let mut tensors = HashMap::with_capacity(specs.len());
-    for spec in &specs {
+    let place = |spec: TensorSpec| {
         let info = file.tensor(&spec.name)?;
-        check(spec, info)?;
+        check(&spec, info)?;
         let tensor = place(&context, &buffer, info)?;
-        tensors.insert(spec.name.as_str(), tensor);
-    }
-    Weights::collect(config, |name| {
-        tensors.remove(name).ok_or_else(|| {
-            Error::new(
-                ErrorKind::Internal,
-                format!("tensor {name} is not in the inventory"),
-            )
-        })
-    })
+        Ok((spec.name, tensor))
+    };
+    specs.into_iter().map(place).collect()
 }
 
 fn place(context: &Context, buffer: &Buffer, info: &gguf::TensorInfo) -> Result<Tensor> {

@@ -11,11 +11,11 @@ use crate::{
 };
 
 /// Most tokens of a small run.
-const SMALL: usize = 16;
+pub(super) const SMALL: usize = 16;
 
 /// Places for small runs: a single token and four lengths of draft. Working memory of a small run
 /// is a few megabytes.
-const N_SMALL: usize = 5;
+pub(super) const N_SMALL: usize = 5;
 
 /// The place of larger runs.
 const LARGE: usize = 0;
@@ -54,6 +54,23 @@ impl PlacedGraphs {
             occupant.graph = Some(graph);
         }
         Ok(occupant.graph.as_ref().expect("placed above"))
+    }
+
+    /// Gives all places the working memory that the `large` and the `small` shape take; their graphs
+    /// are made by `build`.
+    pub(super) fn reserve(
+        &mut self,
+        large: Shape,
+        small: Shape,
+        scheduler: &mut Scheduler,
+        build: impl Fn(Shape) -> Result<DecoderGraph>,
+    ) -> Result<()> {
+        for at in 0..self.places.len() {
+            self.places[at].graph = None;
+            let graph = build(if at == LARGE { large } else { small })?;
+            scheduler.place_at(at, &graph.graph)?;
+        }
+        Ok(())
     }
 
     fn place_for(&self, shape: &Shape) -> usize {

@@ -14,6 +14,7 @@ mod generate;
 mod history;
 mod image_cache;
 mod prefill;
+mod recovery;
 mod sampler;
 mod saved;
 mod sealed;
@@ -27,13 +28,13 @@ pub use sampler::{Sampler, SamplingOptions};
 use crate::{
     Result,
     ggml::CancelFlag,
-    runtime::{Decoder, DecoderOptions, KvType, Model},
+    runtime::{Decoder, DecoderOptions, KvType, Model, PlacementOptions, Placer, Plan},
 };
 use disk_cache::DiskCache;
 use draft::Estimates;
 use history::Slot;
 use image_cache::ImageCache;
-use std::{path::PathBuf, sync::Arc};
+use std::{ops::ControlFlow, path::PathBuf, sync::Arc};
 
 /// Default context in tokens: room for a picture of the largest size and a conversation about it.
 pub const DEFAULT_CONTEXT: usize = 8192;
@@ -53,6 +54,8 @@ pub struct SessionOptions {
     pub kv_type: KvType,
     /// Threads to compute with; `None` takes [what suits the model](Model::default_threads).
     pub n_threads: Option<usize>,
+    /// Which devices hold and compute which parts of the model.
+    pub placement: PlacementOptions,
     /// Most bytes of picture embeddings kept for asking about the same picture again.
     pub image_cache_bytes: usize,
     /// Folder that keeps picture embeddings for later runs, made when it is first needed; any
@@ -70,9 +73,23 @@ impl Default for SessionOptions {
             n_ubatch: DEFAULT_UBATCH,
             kv_type: KvType::default(),
             n_threads: None,
+            placement: PlacementOptions::default(),
             image_cache_bytes: 256 << 20,
             image_cache_dir: None,
             image_cache_dir_bytes: 512 << 20,
+        }
+    }
+}
+
+impl SessionOptions {
+    /// How the decoder of a session of `model` is set up.
+    pub fn decoder(&self, model: &Model) -> DecoderOptions {
+        let longest = model.config().text.context_length as usize;
+        DecoderOptions {
+            n_ctx: self.n_ctx.unwrap_or(DEFAULT_CONTEXT.min(longest)),
+            n_ubatch: self.n_ubatch,
+            kv_type: self.kv_type,
+            n_threads: self.n_threads.unwrap_or_else(|| model.default_threads()),
         }
     }
 }
@@ -82,7 +99,8 @@ impl Default for SessionOptions {
 pub struct Session {
     model: Arc<Model>,
     options: SessionOptions,
-    n_threads: usize,
+    decoder_options: DecoderOptions,
+    placer: Placer,
     decoder: Decoder,
     /// What each cell of the decoder's cache holds.
     history: Vec<Slot>,
@@ -99,18 +117,22 @@ impl Session {
     ///
     /// Errors if the options make no sense for the model or memory for the context is lacking.
     pub fn new(model: Arc<Model>, options: SessionOptions) -> Result<Self> {
-        let longest = model.config().text.context_length as usize;
-        let n_threads = options.n_threads.unwrap_or_else(|| model.default_threads());
+        Self::start(model, options, &mut |_| ControlFlow::Continue(()))
+    }
+
+    /// The same with `events`, which hears of weights that go to other devices and may stop it with
+    /// an error of kind `Cancelled`.
+    pub fn start(
+        model: Arc<Model>,
+        options: SessionOptions,
+        events: &mut dyn FnMut(Event) -> ControlFlow<()>,
+    ) -> Result<Self> {
         let cancel = CancelFlag::default();
-        let decoder = Decoder::new(
-            model.clone(),
-            &DecoderOptions {
-                n_ctx: options.n_ctx.unwrap_or(DEFAULT_CONTEXT.min(longest)),
-                kv_type: options.kv_type,
-                n_threads,
-            },
-            cancel.clone(),
-        )?;
+        let decoder_options = options.decoder(&model);
+        let mut placer = Placer::new(options.placement.clone())?;
+        let decoder = placer.decoder(&model, &decoder_options, &cancel, &mut |uploaded| {
+            events(uploaded.into())
+        })?;
         let files = options.image_cache_dir.as_ref();
         let files = files.and_then(|folder| {
             DiskCache::new(folder.clone(), options.image_cache_dir_bytes, &model)
@@ -122,7 +144,8 @@ impl Session {
             estimates: Estimates::default(),
             model,
             options,
-            n_threads,
+            decoder_options,
+            placer,
             decoder,
             cancel,
         })
@@ -135,7 +158,12 @@ impl Session {
 
     /// Longest conversation in tokens.
     pub fn n_ctx(&self) -> usize {
-        self.decoder.n_ctx()
+        self.decoder_options.n_ctx
+    }
+
+    /// Where the parts of the model are.
+    pub fn plan(&self) -> &Plan {
+        self.decoder.plan()
     }
 
     /// Tokens that the conversation holds now.

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     Error, ErrorKind, Result,
     chat::Prompt,
-    runtime::{ImageEmbedding, ImageRow, Outputs, Run, VisionEncoder},
+    runtime::{ImageEmbedding, ImageRow, Outputs, Run},
     tokenizer::TokenId,
 };
 use std::{
@@ -39,6 +39,16 @@ pub enum Event<'a> {
         /// Tokens in all.
         total: usize,
     },
+    /// Weights go to the memory of other devices.
+    Placing {
+        /// Bytes that are there.
+        done: u64,
+        /// Bytes in all.
+        total: u64,
+    },
+    /// Something worth telling, a sentence: that a device is gone or has too little memory, and what
+    /// was done about it.
+    Note(&'a str),
     /// The next piece of the answer, valid UTF-8, never empty.
     Text(&'a str),
 }
@@ -68,13 +78,28 @@ impl Session {
     ///
     /// Errors with `ContextFull`, before anything is computed, if the prompt is longer than the
     /// context; with `Cancelled` if the flag was set or `events` answered `Break`. What was read
-    /// until then stays and is not computed again by the next call.
+    /// until then stays and is not computed again by the next call. If a device is lost, the model is
+    /// placed on those that are left and the prompt is read from its beginning.
     pub fn read(
         &mut self,
         prompt: &Prompt,
         events: &mut dyn FnMut(Event) -> ControlFlow<()>,
     ) -> Result<Reading> {
         self.cancel.reset();
+        loop {
+            self.recover(events)?;
+            match self.read_once(prompt, events) {
+                Err(e) if e.kind() == ErrorKind::DeviceLost && self.decoder.is_lost() => {}
+                result => return result,
+            }
+        }
+    }
+
+    fn read_once(
+        &mut self,
+        prompt: &Prompt,
+        events: &mut dyn FnMut(Event) -> ControlFlow<()>,
+    ) -> Result<Reading> {
         let (wanted, image_ids) = slots(prompt, &self.model.config().vision)?;
         self.check_length(wanted.len())?;
         // The last token is always computed, since its logits are wanted.
@@ -180,12 +205,11 @@ impl Session {
             return Ok(found);
         }
         // Made when needed and dropped after: its working memory is large.
-        let mut encoder =
-            VisionEncoder::new(self.model.clone(), self.n_threads, self.cancel.clone())?;
+        let mut encoder = self.encoder()?;
         let n_images = missing.len();
         for (image, (id, picture)) in missing.into_iter().enumerate() {
             let cancel = self.cancel.clone();
-            let embedding = encoder.encode(picture, &mut |layer, n_layers| {
+            let mut progress = |layer, n_layers| {
                 if events(Event::Encoding {
                     image,
                     n_images,
@@ -196,7 +220,16 @@ impl Session {
                 {
                     cancel.cancel();
                 }
-            })?;
+            };
+            let embedding = match encoder.encode(picture, &mut progress) {
+                Err(e) if e.kind() == ErrorKind::OutOfMemory && encoder.is_offloaded() => {
+                    encoder = self.encoder_on_cpu()?;
+                    let again = encoder.encode(picture, &mut progress)?;
+                    self.tell(events, Event::Note(&format!("{e}: encoded on the CPU")))?;
+                    again
+                }
+                result => result?,
+            };
             let embedding = Arc::new(embedding);
             self.images.insert(id, embedding.clone());
             found.insert(id, embedding);

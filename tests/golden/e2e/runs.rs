@@ -87,6 +87,7 @@ pub fn session(model: &Arc<Model>, n_ubatch: usize, kv_type: KvType) -> Session 
 fn decoder(model: &Arc<Model>, n_ctx: usize, kv_type: KvType) -> Decoder {
     let options = DecoderOptions {
         n_ctx,
+        n_ubatch: n_ctx,
         kv_type,
         n_threads: N_THREADS,
     };

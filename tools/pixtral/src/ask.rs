@@ -35,7 +35,7 @@ pub fn ask(
     let flag = session.cancel_flag();
     let result = interrupt.during(flag, || {
         session.generate(prompt, options, &mut |event| {
-            if show != Show::Nothing {
+            if show != Show::Nothing || matches!(event, Event::Note(_)) {
                 progress.show(&event);
             }
             if let (Event::Text(piece), Show::Stream) = (event, show) {

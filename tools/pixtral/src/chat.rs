@@ -7,6 +7,7 @@ use crate::{
     demo_model,
     options::{CacheArgs, DecoderArgs, GenerateArgs},
     pictures::{KeptPicture, PictureArgs},
+    placement::{self, PlanArgs},
     repl::{Input, Repl, Turn},
     session_file::SessionFile,
 };
@@ -47,6 +48,8 @@ pub struct ChatArgs {
     #[command(flatten)]
     decoder: DecoderArgs,
     #[command(flatten)]
+    plan: PlanArgs,
+    #[command(flatten)]
     cache: CacheArgs,
     #[command(flatten)]
     generate: GenerateArgs,
@@ -72,8 +75,12 @@ pub fn run(args: &ChatArgs, interrupt: &Interrupt) -> Result<()> {
     let model = demo_model::open_or_demo(args.model.as_deref(), interrupt)?;
     let vision = model.config().vision.clone();
     let session = args.cache.session(&args.decoder);
+    if args.plan.wanted {
+        return placement::show_plan(&model, &session, args.json);
+    }
     let options = args.constraint.options(&args.generate, &model)?;
-    let mut conversation = Conversation::new(model, session, options, args.system.clone())?;
+    let mut conversation =
+        Conversation::new(model, session, options, args.system.clone(), interrupt)?;
     let file = args
         .session
         .as_deref()

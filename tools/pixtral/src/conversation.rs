@@ -1,6 +1,9 @@
 //! A conversation at the terminal: the messages so far and the session that has read them.
 
-use crate::ask::{self, Show};
+use crate::{
+    ask::{self, Show},
+    placement,
+};
 use pixtral::{
     Error, ErrorKind, Result,
     chat::{ChatRequest, ChatTemplate, Message, Part},
@@ -20,16 +23,18 @@ pub struct Conversation {
 }
 
 impl Conversation {
-    /// An empty conversation with `model`, in which the system message is `system`.
+    /// An empty conversation with `model`, in which the system message is `system`. `interrupt` stops
+    /// the moving of weights to devices.
     pub fn new(
         model: Arc<Model>,
         session: SessionOptions,
         options: GenerateOptions,
         system: Option<String>,
+        interrupt: &Interrupt,
     ) -> Result<Self> {
         Ok(Self {
             template: ChatTemplate::new(model.tokenizer(), &model.config().vision)?,
-            session: Session::new(model, session)?,
+            session: placement::start(model, session, interrupt)?,
             options,
             system,
             messages: Vec::new(),

@@ -64,8 +64,13 @@ const SCENES: [Scene; 4] = [
 pub fn run(args: &DemoArgs, interrupt: &Interrupt) -> Result<()> {
     let model = demo_model::open(interrupt)?;
     let preprocessor = Preprocessor::new(&model.config().vision, PreprocessOptions::default());
-    let mut conversation =
-        Conversation::new(model, args.decoder.session(), args.generate.options(), None)?;
+    let mut conversation = Conversation::new(
+        model,
+        args.decoder.session(),
+        args.generate.options(),
+        None,
+        interrupt,
+    )?;
     for scene in &SCENES {
         conversation.reset();
         let mut parts = Vec::new();

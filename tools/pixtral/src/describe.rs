@@ -7,6 +7,7 @@ use crate::{
     demo_model,
     options::{CacheArgs, DecoderArgs, GenerateArgs},
     pictures::{self, PictureArgs},
+    placement::{self, PlanArgs},
 };
 use clap::Args;
 use pixtral::{Result, chat::Part};
@@ -47,6 +48,8 @@ pub struct DescribeArgs {
     #[command(flatten)]
     decoder: DecoderArgs,
     #[command(flatten)]
+    plan: PlanArgs,
+    #[command(flatten)]
     cache: CacheArgs,
     #[command(flatten)]
     generate: GenerateArgs,
@@ -65,6 +68,10 @@ pub fn run(args: &DescribeArgs, interrupt: &Interrupt) -> Result<()> {
         crate::usage_error("describe", &missing);
     }
     let model = demo_model::open_or_demo(model, interrupt)?;
+    let options = args.cache.session(&args.decoder);
+    if args.plan.wanted {
+        return placement::show_plan(&model, &options, args.json);
+    }
     let preprocessor = args.pictures.preprocessor(&model.config().vision);
     let mut parts = images
         .iter()
@@ -72,9 +79,9 @@ pub fn run(args: &DescribeArgs, interrupt: &Interrupt) -> Result<()> {
         .collect::<Result<Vec<Part>>>()?;
     parts.push(Part::text(args.prompt.clone()));
 
-    let session = args.cache.session(&args.decoder);
-    let options = args.constraint.options(&args.generate, &model)?;
-    let mut conversation = Conversation::new(model, session, options, args.system.clone())?;
+    let generate = args.constraint.options(&args.generate, &model)?;
+    let mut conversation =
+        Conversation::new(model, options, generate, args.system.clone(), interrupt)?;
     let show = match args.json {
         true => Show::Progress,
         false => Show::Stream,

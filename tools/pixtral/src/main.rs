@@ -11,17 +11,20 @@ mod conversation;
 mod demo;
 mod demo_model;
 mod describe;
+mod devices;
 mod eval;
 mod fit;
 mod inspect;
 mod memory;
 mod options;
 mod pictures;
+mod placement;
 mod progress;
 mod repl;
 mod session_file;
 mod show;
 mod tokenize;
+mod worker;
 
 use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 use pixtral_terminal::{Interrupt, exit};
@@ -45,6 +48,8 @@ enum Command {
     Bench(bench::BenchArgs),
     Eval(eval::EvalArgs),
     Fit(fit::FitArgs),
+    Devices(devices::DevicesArgs),
+    Worker(worker::WorkerArgs),
 }
 
 fn main() -> ExitCode {
@@ -56,9 +61,11 @@ fn main() -> ExitCode {
         Command::Chat(args) => chat::run(args, &interrupt),
         Command::Inspect(args) => inspect::run(args, &interrupt),
         Command::Tokenize(args) => tokenize::run(args),
-        Command::Bench(args) => bench::run(args),
+        Command::Bench(args) => bench::run(args, &interrupt),
         Command::Eval(args) => eval::run(args, &interrupt),
         Command::Fit(args) => fit::run(args),
+        Command::Devices(args) => devices::run(args),
+        Command::Worker(args) => worker::run(args, &interrupt),
     };
     exit(result)
 }

@@ -1,5 +1,6 @@
 //! Arguments that several commands share.
 
+use crate::placement::PlacementArgs;
 use clap::Args;
 use etcetera::BaseStrategy;
 use pixtral::{
@@ -23,6 +24,8 @@ pub struct DecoderArgs {
     /// Storage of keys and values: f16, q8_0 (half the memory) or f32
     #[arg(long, value_name = "TYPE", default_value = "f16")]
     kv_type: KvType,
+    #[command(flatten)]
+    placement: PlacementArgs,
 }
 
 impl DecoderArgs {
@@ -49,6 +52,7 @@ impl DecoderArgs {
             n_ubatch: self.n_ubatch(),
             kv_type: self.kv_type,
             n_threads: self.threads.map(|n| n as usize),
+            placement: self.placement.options(),
             ..SessionOptions::default()
         }
     }

@@ -2,7 +2,7 @@
 
 use indicatif::ProgressBar;
 use pixtral::session::Event;
-use pixtral_terminal::progress;
+use pixtral_terminal::{noteln, progress};
 
 /// A progress line for reading a prompt: pictures first, then tokens.
 pub struct ReadingProgress {
@@ -41,6 +41,12 @@ impl ReadingProgress {
                     self.clear();
                 }
             }
+            Event::Placing { done, total } => {
+                self.bar.set_message("moving weights to devices, byte");
+                self.bar.set_length(total);
+                self.bar.set_position(done);
+            }
+            Event::Note(note) => self.bar.suspend(|| noteln!("{note}")),
             _ => self.clear(),
         }
     }

@@ -73,6 +73,7 @@ pub fn compile(source: &Source) -> Result<(), String> {
         backends.push("-DGGML_USE_METAL");
     }
     let mut objects = context.objects("base", BASE, &backends)?;
+    objects.extend(context.objects("rpc", &["shim/rpc.cpp"], &[])?);
     objects.extend(cpu::objects(&context)?);
     #[cfg(feature = "cuda")]
     objects.extend(cuda::objects(&context)?);

@@ -1,7 +1,8 @@
 //! Raw bindings to ggml 0.26: tensors, graphs, backends and the CPU kernels,
 //! exactly as the C headers declare them, [`cpu`], the choice among the builds
 //! of the CPU kernels, and [`quantize`], kernels of our own for writing K-quants, and
-//! [`kernels`], the switch to kernels of our own for computing.
+//! [`kernels`], the switch to kernels of our own for computing,
+//! and [`rpc`], ggml's backend for other machines.
 //! With the feature `cuda` also [`loadable`], what a loadable backend shows.
 //! This crate owns the build of ggml and what depends on instruction sets:
 //! whatever is safe or convenient belongs to its users.
@@ -17,6 +18,7 @@ pub mod kernels;
 #[cfg(feature = "cuda")]
 pub mod loadable;
 pub mod quantize;
+pub mod rpc;
 
 /// Which ggml this is: its version and where its source came from. A backend in a library of
 /// its own shares structs with its user, so both must be of one build.

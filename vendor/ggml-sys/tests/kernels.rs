@@ -7,10 +7,10 @@ mod support;
 use std::ptr;
 
 use common::{dequantise, naive_product, noise, quantise};
-use support::{assert_passes, rerun_with};
 use ggml_sys::kernels::{ENV, Kernels, UnknownKernels};
 use ggml_sys::*;
 use proptest::prelude::*;
+use support::{assert_passes, rerun_with};
 
 #[test]
 fn every_supported_variant_computes_what_ggml_does() {

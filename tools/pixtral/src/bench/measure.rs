@@ -6,7 +6,7 @@ use pixtral::{
     Error, ErrorKind, Result,
     ggml::CancelFlag,
     preprocess::{PreparedImage, PreprocessOptions, Preprocessor},
-    runtime::{Decoder, DecoderOptions, Model, Outputs, Run, VisionEncoder},
+    runtime::{Decoder, DecoderOptions, Model, Outputs, PlacedModel, Run, VisionEncoder},
     tokenizer::TokenId,
 };
 use std::sync::Arc;
@@ -20,29 +20,34 @@ pub fn picture(model: &Model, width: u32, height: u32) -> Result<PreparedImage> 
         .prepare_rgb(width, height, &rgb)
 }
 
-/// Times encoding `image`.
-pub fn time_encode(args: &BenchArgs, model: &Arc<Model>, image: &PreparedImage) -> Result<Timing> {
-    let mut encoder = VisionEncoder::new(
-        model.clone(),
-        args.decoder.n_threads(model),
-        CancelFlag::default(),
-    )?;
+/// How the decoder that is measured is set up.
+pub fn decoder_options(args: &BenchArgs, model: &Model) -> DecoderOptions {
+    let mut options = args.decoder.session().decoder(model);
+    if args.decoder.n_ctx().is_none() {
+        options.n_ctx = (args.n_before() + args.generate) as usize;
+    }
+    options
+}
+
+/// Times encoding `image` where `model` has its vision tower.
+pub fn time_encode(
+    args: &BenchArgs,
+    model: &Arc<PlacedModel>,
+    image: &PreparedImage,
+) -> Result<Timing> {
+    let n_threads = args.decoder.n_threads(model.model());
+    let mut encoder = VisionEncoder::of(model.clone(), n_threads, CancelFlag::default())?;
     Timing::measure(args.repetitions, || {
         encoder.encode(image, &mut |_, _| ()).map(drop)
     })
 }
 
-/// Times reading the prompt, and generating after it.
-pub fn time_decoder(args: &BenchArgs, model: &Arc<Model>) -> Result<(Timing, Timing)> {
+/// Times reading the prompt with `decoder`, and generating after it.
+pub fn time_decoder(args: &BenchArgs, decoder: &mut Decoder) -> Result<(Timing, Timing)> {
     let (n_prompt, n_generate) = (args.prompt as usize, args.generate as usize);
     let n_before = args.n_before() as usize;
-    let options = DecoderOptions {
-        n_ctx: args.decoder.n_ctx().unwrap_or(n_before + n_generate),
-        kv_type: args.decoder.kv_type(),
-        n_threads: args.decoder.n_threads(model),
-    };
     let n_ubatch = args.decoder.n_ubatch();
-    let mut decoder = Decoder::new(model.clone(), &options, CancelFlag::default())?;
+    let model = decoder.placed_model().model().clone();
     let vocab = model.config().text.vocab_size;
     // Ordinary ids spread over the vocabulary, so that embedding rows are not all the same one.
     let ids: Vec<TokenId> = (0..args.prompt.max(args.generate))
@@ -71,7 +76,7 @@ pub fn time_decoder(args: &BenchArgs, model: &Arc<Model>) -> Result<(Timing, Tim
     })?;
     if n_before > n_prompt {
         lengthen(
-            &mut decoder,
+            decoder,
             n_before,
             2 * model.config().text.block_count as usize,
         )?;

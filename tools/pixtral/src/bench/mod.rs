@@ -7,10 +7,11 @@ mod timing;
 use crate::{
     memory::Memory,
     options::{DecoderArgs, parse_size},
+    placement::{self, PlanArgs},
 };
 use clap::Args;
 use pixtral::{Result, ggml, runtime::Model};
-use pixtral_terminal::{out, outln, progress::spinner};
+use pixtral_terminal::{Interrupt, out, outln, progress::spinner};
 use report::{Encode, Report};
 use std::{path::PathBuf, time::Instant};
 
@@ -37,6 +38,8 @@ pub struct BenchArgs {
     repetitions: u32,
     #[command(flatten)]
     decoder: DecoderArgs,
+    #[command(flatten)]
+    plan: PlanArgs,
     /// Print one JSON object instead of a table
     #[arg(long)]
     json: bool,
@@ -50,18 +53,29 @@ impl BenchArgs {
 }
 
 /// Runs the command.
-pub fn run(args: &BenchArgs) -> Result<()> {
+pub fn run(args: &BenchArgs, interrupt: &Interrupt) -> Result<()> {
     let cpu_variant = ggml::cpu_variant()?;
     let started = Instant::now();
     let model = Model::open(&args.model)?;
     let load = started.elapsed();
+    let options = args.decoder.session();
+    if args.plan.wanted {
+        return placement::show_plan(&model, &options, args.json);
+    }
+    let mut decoder = placement::place(
+        &model,
+        options.placement,
+        &measure::decoder_options(args, &model),
+        interrupt,
+    )?;
+    let placed = decoder.placed_model().clone();
     let spinner = spinner("measuring the vision tower");
     let encodes = args
         .images
         .iter()
         .map(|&(width, height)| {
             let picture = measure::picture(&model, width, height)?;
-            let time = measure::time_encode(args, &model, &picture)?;
+            let time = measure::time_encode(args, &placed, &picture)?;
             let n_patches = picture.grid.n_patches();
             Ok(Encode {
                 width,
@@ -72,13 +86,14 @@ pub fn run(args: &BenchArgs) -> Result<()> {
         })
         .collect::<Result<_>>()?;
     spinner.set_message("measuring the decoder");
-    let (prefill, decode) = measure::time_decoder(args, &model)?;
+    let (prefill, decode) = measure::time_decoder(args, &mut decoder)?;
     spinner.finish_and_clear();
     let report = Report {
         args,
         cpu_variant,
         n_threads: args.decoder.n_threads(&model),
         load,
+        plan: decoder.plan(),
         encodes,
         prefill,
         decode,

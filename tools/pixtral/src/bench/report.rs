@@ -1,7 +1,8 @@
 //! What a measurement gave, as a table and as JSON.
 
 use super::{BenchArgs, timing::Timing};
-use crate::memory::Memory;
+use crate::{memory::Memory, placement};
+use pixtral::runtime::Plan;
 use pixtral_terminal::{Table, units};
 use serde_json::{Value, json};
 use std::{fmt, time::Duration};
@@ -16,6 +17,8 @@ pub struct Report<'a> {
     pub n_threads: usize,
     /// Opening the model file.
     pub load: Duration,
+    /// Where the parts of the model are.
+    pub plan: &'a Plan,
     /// The vision tower, per size of picture.
     pub encodes: Vec<Encode>,
     /// Reading the prompt.
@@ -68,6 +71,7 @@ impl Report<'_> {
             "cpu_variant": self.cpu_variant,
             "threads": self.n_threads,
             "load_s": self.load.as_secs_f64(),
+            "plan": placement::to_json(self.plan),
             "encode": encode,
             "prefill": {
                 "tokens": self.args.prompt,

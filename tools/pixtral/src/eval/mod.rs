@@ -112,6 +112,7 @@ pub fn run(args: &EvalArgs, interrupt: &Interrupt) -> Result<()> {
                 args.decoder.session(),
                 args.generation(),
                 args.system.clone(),
+                interrupt,
             )?,
             interrupt,
         },
