@@ -2,7 +2,7 @@
 //! machine; those of other machines come from [`connect`](Device::connect). It says what there is
 //! and how much memory it has; what to put there is decided elsewhere.
 
-use super::{cpu_variant, log, remote::Worker};
+use super::{cpu_variant, loaded_backends, log, remote::Worker};
 use crate::{Error, ErrorKind, Result};
 use ggml_sys as sys;
 use std::{
@@ -77,10 +77,11 @@ impl Device {
         Ok(Self::registered(ptr))
     }
 
-    /// All devices of this machine, the processor among them, under the names that ggml gives them
-    /// in lower case: `cpu`, `cuda0`, ….
+    /// All devices of this machine, the processor and those of [`loaded_backends`] among them, under
+    /// the names that ggml gives them in lower case: `cpu`, `cuda0`, ….
     pub fn local() -> Result<Vec<Self>> {
         cpu_variant()?;
+        loaded_backends();
         // SAFETY: no arguments; indexes below the count have a device.
         let n = unsafe { sys::ggml_backend_dev_count() };
         let device = |i| {

@@ -2,6 +2,7 @@
 
 mod case;
 mod chunking;
+mod devices;
 mod files;
 mod model;
 mod parity;

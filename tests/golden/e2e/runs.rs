@@ -95,7 +95,7 @@ fn decoder(model: &Arc<Model>, n_ctx: usize, kv_type: KvType) -> Decoder {
     Decoder::new(model.clone(), &options, CancelFlag::default()).unwrap()
 }
 
-fn image_rows<'a>(
+pub fn image_rows<'a>(
     model: &Model,
     prompt: &Prompt,
     embeddings: &'a [ImageEmbedding],

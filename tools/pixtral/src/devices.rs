@@ -1,8 +1,11 @@
 //! `pixtral devices`: what a model can be placed on.
 
 use clap::Args;
-use pixtral::{Result, ggml::Device};
-use pixtral_terminal::{Table, out, outln, units};
+use pixtral::{
+    Result,
+    ggml::{Device, loaded_backends},
+};
+use pixtral_terminal::{Table, noteln, out, outln, units};
 use serde_json::{Value, json};
 
 /// List the devices that a model can be placed on
@@ -25,6 +28,11 @@ pub fn run(args: &DevicesArgs) -> Result<()> {
     for address in &args.workers {
         let address = address.strip_prefix("rpc:").unwrap_or(address);
         devices.extend(Device::connect(address)?);
+    }
+    for backend in loaded_backends() {
+        if let Err(why) = &backend.outcome {
+            noteln!("{} is not used: {why}", backend.path.display());
+        }
     }
     match args.json {
         true => {
