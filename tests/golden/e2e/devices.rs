@@ -50,6 +50,7 @@ fn placed(model: &Arc<Model>, n_ctx: usize, kv_type: KvType, to: PlacementOption
         n_ubatch: n_ctx,
         kv_type,
         n_threads: 1,
+        reserve_bytes: 0,
     };
     let mut placer = Placer::new(to).unwrap();
     placer
