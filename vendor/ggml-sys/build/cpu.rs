@@ -24,7 +24,6 @@ const FILES: &[&str] = &[
     "ggml-cpu/ggml-cpu.cpp",
     "ggml-cpu/vec.cpp",
     "shim/kernels/matmul/matmul.cpp",
-    "shim/kernels/matmul/matvec.cpp",
     "shim/kernels/hook.cpp", // in place of traits.cpp
     "ggml-cpu/amx/mmq.cpp",
     "ggml-cpu/amx/amx.cpp",

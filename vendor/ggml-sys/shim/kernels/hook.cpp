@@ -22,9 +22,6 @@ using ggml_sys::Kernel;
 /* The kernels that this instruction set has; those for one operation in the
  * order in which they are asked. */
 const Kernel *const KERNELS[] = {
-#if defined(GGML_SYS_HAS_MATVEC)
-    &ggml_sys::matvec, // before matmul, which would accept a single column too
-#endif
 #if defined(GGML_SYS_HAS_MATMUL)
     &ggml_sys::matmul,
 #endif
