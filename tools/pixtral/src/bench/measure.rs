@@ -122,7 +122,7 @@ fn lengthen(decoder: &mut Decoder, n_tokens: usize, n_parts: usize) -> Result<()
         ));
     }
     let mut known = Vec::new();
-    decoder.export_cache(&mut |bytes| {
+    decoder.export_cache(decoder.len(), &mut |bytes| {
         known.extend_from_slice(bytes);
         Ok(())
     })?;
