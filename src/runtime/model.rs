@@ -59,7 +59,22 @@ impl Model {
         options: &LoadOptions,
         progress: &mut dyn FnMut(u64, u64) -> ControlFlow<()>,
     ) -> Result<Arc<Self>> {
-        let file = gguf::File::open(path.as_ref())?;
+        Self::from_file_with(gguf::File::open(path.as_ref())?, options, progress)
+    }
+
+    /// The model in a container that is already open, used where it is.
+    pub fn from_file(file: gguf::File) -> Result<Arc<Self>> {
+        Self::from_file_with(file, &LoadOptions::default(), &mut |_, _| {
+            ControlFlow::Continue(())
+        })
+    }
+
+    /// The model in a container that is already open, loaded as [`open_with`](Self::open_with) does.
+    pub fn from_file_with(
+        file: gguf::File,
+        options: &LoadOptions,
+        progress: &mut dyn FnMut(u64, u64) -> ControlFlow<()>,
+    ) -> Result<Arc<Self>> {
         let loading = choose_for(&file, options.mode)?;
         // Before anything is copied, what is no model is refused.
         let (config, tokenizer) = read_header(&file)?;
@@ -67,13 +82,6 @@ impl Model {
             LoadMode::Copy => file.copy_into_memory(progress)?,
             _ => file,
         };
-        Self::new(file, config, tokenizer, loading)
-    }
-
-    /// The model in a container that is already open, used where it is.
-    pub fn from_file(file: gguf::File) -> Result<Arc<Self>> {
-        let loading = choose_for(&file, LoadMode::Mmap)?;
-        let (config, tokenizer) = read_header(&file)?;
         Self::new(file, config, tokenizer, loading)
     }
 

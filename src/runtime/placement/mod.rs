@@ -5,6 +5,7 @@
 //! (`planner`). It knows the model's graphs and their sizes, nothing of sessions or text.
 
 mod devices;
+mod json;
 mod measure;
 mod placed_model;
 mod placer;
@@ -14,6 +15,7 @@ mod planner;
 mod planner_tests;
 
 pub use devices::{Bytes, DeviceChoice, PlacementOptions};
+pub use json::device_json;
 pub use placed_model::{PlacedModel, Uploaded};
 pub use placer::Placer;
 pub use plan::{DevicePlan, Plan};

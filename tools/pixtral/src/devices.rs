@@ -4,9 +4,10 @@ use clap::Args;
 use pixtral::{
     Result,
     ggml::{Device, loaded_backends},
+    runtime::placement::device_json,
 };
 use pixtral_terminal::{Table, noteln, out, outln, units};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// List the devices that a model can be placed on
 #[derive(Args, Debug)]
@@ -36,22 +37,14 @@ pub fn run(args: &DevicesArgs) -> Result<()> {
     }
     match args.json {
         true => {
-            let list = devices.iter().map(to_json).collect::<Result<Vec<_>>>()?;
+            let list = devices
+                .iter()
+                .map(device_json)
+                .collect::<Result<Vec<_>>>()?;
             outln!("{}", Value::from(list))
         }
         false => out!("{}", table(&devices)?),
     }
-}
-
-fn to_json(device: &Device) -> Result<Value> {
-    let memory = device.memory()?;
-    Ok(json!({
-        "name": device.name(),
-        "kind": device.kind().to_string(),
-        "description": device.description(),
-        "free_bytes": memory.free,
-        "total_bytes": memory.total,
-    }))
 }
 
 fn table(devices: &[Device]) -> Result<Table> {

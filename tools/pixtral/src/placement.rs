@@ -6,12 +6,11 @@ use pixtral::{
     ggml::CancelFlag,
     runtime::{
         Decoder, DecoderOptions, Model, PlacementOptions, Placer, Plan,
-        placement::{DeviceChoice, DevicePlan, GpuLayers},
+        placement::{DeviceChoice, GpuLayers},
     },
     session::{Event, Session, SessionOptions},
 };
 use pixtral_terminal::{Interrupt, Table, noteln, out, outln, progress::ByteProgress, units};
-use serde_json::{Value, json};
 use std::{fmt, sync::Arc};
 
 /// What is said while it happens.
@@ -65,7 +64,7 @@ pub fn show_plan(model: &Model, options: &SessionOptions, as_json: bool) -> Resu
     let placer = Placer::new(options.placement.clone())?;
     let plan = placer.plan(model, &options.decoder(model))?;
     match as_json {
-        true => outln!("{}", to_json(&plan)),
+        true => outln!("{}", plan.to_json()),
         false => out!("{}", PlanTable(&plan)),
     }
 }
@@ -120,35 +119,6 @@ fn report(plan: &Plan) {
             noteln!("on {}: {parts} ({used})", device.name);
         }
     }
-}
-
-/// A plan for programs.
-pub fn to_json(plan: &Plan) -> Value {
-    let name = |d: usize| plan.devices[d].name.as_str();
-    let devices: Vec<Value> = plan.devices.iter().map(device_json).collect();
-    json!({
-        "devices": devices,
-        "vision": name(plan.vision),
-        "embedding": name(plan.embedding),
-        "layers": plan.layers.iter().map(|&d| name(d)).collect::<Vec<_>>(),
-        "output": name(plan.output),
-        "notes": plan.notes,
-    })
-}
-
-fn device_json(device: &DevicePlan) -> Value {
-    json!({
-        "name": device.name,
-        "description": device.description,
-        "kind": device.kind.to_string(),
-        "free_bytes": device.memory.free,
-        "total_bytes": device.memory.total,
-        "budget_bytes": device.budget,
-        "layers": device.n_layers,
-        "weights_bytes": device.usage.weights,
-        "cache_bytes": device.usage.cache,
-        "work_bytes": device.usage.work,
-    })
 }
 
 /// A plan for people.

@@ -1,7 +1,7 @@
 //! What a measurement gave, as a table and as JSON.
 
 use super::{BenchArgs, measure::DecoderTimes, timing::Timing};
-use crate::{memory::Memory, placement};
+use crate::memory::Memory;
 use pixtral::runtime::{Plan, load::Choice};
 use pixtral_terminal::{Table, units};
 use serde_json::{Value, json};
@@ -71,7 +71,7 @@ impl Report<'_> {
             "cpu_variant": self.cpu_variant,
             "threads": self.n_threads,
             "load_s": self.load.as_secs_f64(),
-            "plan": placement::to_json(self.plan),
+            "plan": self.plan.to_json(),
             "load_mode": self.loading.mode.to_string(),
             "encode": encode,
             "prefill": {
