@@ -36,6 +36,7 @@ pub use cpu::cpu_variant;
 pub use device::{Device, DeviceKind, Memory};
 pub use graph::Graph;
 pub use loadable::{LoadedBackend, loaded_backends};
+pub use log::{LogLevel, LogSink, set_log_sink};
 pub(crate) use ops::{Precision, Rope};
 pub use remote::{Server, ServerEvent, ServerOptions};
 pub use scheduler::{Observer, Scheduler};

@@ -270,10 +270,14 @@ impl Decoder {
         self.cache.truncate(len);
     }
 
-    /// Passes the keys and values of all tokens to `sink`, piece by piece, as they are stored:
-    /// layer by layer the keys of all tokens, then their values.
-    pub fn export_cache(&self, sink: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
-        self.cache.export(sink)
+    /// Passes the keys and values of the first `n_tokens` tokens to `sink`, piece by piece, as they
+    /// are stored: layer by layer the keys of all tokens, then their values.
+    pub fn export_cache(
+        &self,
+        n_tokens: usize,
+        sink: &mut dyn FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
+        self.cache.export(n_tokens, sink)
     }
 
     /// Makes the sequence be `n_tokens` tokens whose keys and values are `bytes`, as

@@ -150,13 +150,13 @@ impl KvCache {
         self.clean = self.clean.max(self.len);
     }
 
-    /// Passes the bytes of all cells that hold tokens to `sink`: layer by layer the keys of all
-    /// tokens, then their values.
-    pub(super) fn export(&self, sink: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    /// Passes the bytes of the cells of the first `n` tokens to `sink`: layer by layer the keys of
+    /// all of them, then their values.
+    pub(super) fn export(&self, n: usize, sink: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
         let mut bytes = Vec::new();
         for layer in &self.layers {
             for tensor in [&layer.k, &layer.v] {
-                bytes.resize(self.len * tensor.strides()[1], 0);
+                bytes.resize(n * tensor.strides()[1], 0);
                 tensor.read_bytes(0, &mut bytes)?;
                 sink(&bytes)?;
             }

@@ -1,11 +1,11 @@
-//! Generating an answer, token by token.
+//! Generating an answer, token by token: at the caller's pace, or to its end.
 
 use super::{
     Event, Reading, SamplingOptions, Session, Speculation, append::Ahead, choose::Chooser,
     draft::Drafter, stop::StopMatcher,
 };
 use crate::{
-    ErrorKind, Result,
+    Error, ErrorKind, Result,
     chat::Prompt,
     constraint::Constraint,
     tokenizer::{StreamDecoder, TokenId},
@@ -71,6 +71,50 @@ pub struct Answer {
     pub decode_time: Duration,
 }
 
+/// An answer in the making. [`Session::begin`] makes one, [`Session::next_piece`] goes on with it.
+pub struct Generation {
+    max_tokens: usize,
+    chooser: Chooser,
+    /// Token that ends the answer.
+    eos: Option<TokenId>,
+    decoder: StreamDecoder,
+    stops: StopMatcher,
+    drafter: Drafter,
+    ahead: Ahead,
+    /// The last token of the answer, if the session has not read it yet.
+    unread: Option<TokenId>,
+    /// The session's [`Session::turn`] when this began.
+    turn: u64,
+    text: String,
+    ids: Vec<TokenId>,
+    finish: Option<Finish>,
+    reading: Reading,
+    started: Instant,
+    decode_time: Duration,
+}
+
+impl Generation {
+    /// Why the answer ended; `None` while it goes on.
+    pub fn finish(&self) -> Option<Finish> {
+        self.finish
+    }
+
+    /// The answer as far as it came. If it did not come to its end, that is as if it had been
+    /// cancelled.
+    pub fn into_answer(self) -> Answer {
+        Answer {
+            text: self.text,
+            ids: self.ids,
+            finish: self.finish.unwrap_or(Finish::Cancelled),
+            reading: self.reading,
+            drafted: self.ahead.drafted,
+            accepted: self.ahead.accepted,
+            forced: self.chooser.forced,
+            decode_time: self.decode_time,
+        }
+    }
+}
+
 impl Session {
     /// Reads `prompt` (see [`read`](Session::read)) and generates an answer to it, which
     /// `events` receives piece by piece.
@@ -84,76 +128,126 @@ impl Session {
         options: &GenerateOptions,
         events: &mut dyn FnMut(Event) -> ControlFlow<()>,
     ) -> Result<Answer> {
-        let model = self.model.clone();
-        let mut chooser = Chooser::new(options, model.tokenizer())?;
-        let reading = self.read(prompt, events)?;
-        let eos = Some(model.tokenizer().eos()).filter(|_| !options.ignore_eos);
-        let mut decoder = StreamDecoder::new(model.tokenizer());
-        let mut stops = StopMatcher::new(&options.stop);
-        let mut text = String::new();
-        let mut ids = Vec::new();
-        let mut drafter = Drafter::new(options.speculation, &self.history, eos);
-        let mut ahead = Ahead::default();
-        let mut show = |piece: String, session: &Session| -> Result<()> {
-            text.push_str(&piece);
-            match piece.is_empty() {
-                true => session.cancel.check(),
-                false => session.tell(events, Event::Text(&piece)),
+        let mut generation = self.begin(prompt, options, events)?;
+        while let Some(piece) = self.next_piece(&mut generation)? {
+            if events(Event::Text(&piece)).is_break() {
+                self.cancel.cancel();
             }
-        };
-        let started = Instant::now();
-        let finish = loop {
-            let left = options.max_tokens.unwrap_or(usize::MAX) - ids.len();
-            if left == 0 {
-                break Ok(Finish::MaxTokens);
-            }
-            let id = match chooser.choose(&self.logits) {
-                Ok(id) if Some(id) == eos => break Ok(Finish::EndOfText),
-                Ok(id) => id,
-                Err(e) => break Err(e),
-            };
-            if let Err(e) = chooser.take(id) {
-                break Err(e);
-            }
-            ids.push(id);
-            let passed = stops.push(&decoder.push(id));
-            let shown = show(passed.text, self);
-            if passed.stopped {
-                break Ok(Finish::StopString);
-            }
-            if chooser.is_complete() {
-                break Ok(Finish::EndOfText);
-            }
-            if self.len() == self.n_ctx() {
-                break Ok(Finish::ContextFull);
-            }
-            let appended = shown.and_then(|()| {
-                self.append_token(id, left - 1, &mut chooser, &mut drafter, &mut ahead)
-            });
-            match appended {
-                Ok(()) => {}
-                Err(e) if e.kind() == ErrorKind::Cancelled => break Ok(Finish::Cancelled),
-                Err(e) => break Err(e),
-            }
-        };
-        self.drop_ahead();
-        let finish = finish?;
-        let decode_time = started.elapsed();
-        if finish != Finish::StopString {
-            let tail = stops.push(&decoder.finish());
-            let tail = tail.text + &stops.finish();
-            // The answer is over: an objection to its last piece changes nothing.
-            _ = show(tail, self);
         }
-        Ok(Answer {
-            text,
-            ids,
-            finish,
+        Ok(generation.into_answer())
+    }
+
+    /// Reads `prompt` (see [`read`](Session::read)), whose answer [`next_piece`](Self::next_piece)
+    /// then gives.
+    pub fn begin(
+        &mut self,
+        prompt: &Prompt,
+        options: &GenerateOptions,
+        events: &mut dyn FnMut(Event) -> ControlFlow<()>,
+    ) -> Result<Generation> {
+        let chooser = Chooser::new(options, self.model.tokenizer());
+        let read = chooser.and_then(|chooser| Ok((chooser, self.read_prompt(prompt, events)?)));
+        // A cancel that comes after the reading is for the answer.
+        let (chooser, reading) = read.inspect_err(|_| self.cancel.reset())?;
+        let tokenizer = self.model.tokenizer();
+        let eos = Some(tokenizer.eos()).filter(|_| !options.ignore_eos);
+        Ok(Generation {
+            max_tokens: options.max_tokens.unwrap_or(usize::MAX),
+            chooser,
+            eos,
+            decoder: StreamDecoder::new(tokenizer),
+            stops: StopMatcher::new(options.stop.clone()),
+            drafter: Drafter::new(options.speculation, &self.history, eos),
+            ahead: Ahead::default(),
+            unread: None,
+            turn: self.turn,
+            text: String::new(),
+            ids: Vec::new(),
+            finish: None,
             reading,
-            drafted: ahead.drafted,
-            accepted: ahead.accepted,
-            forced: chooser.forced,
-            decode_time,
+            started: Instant::now(),
+            decode_time: Duration::ZERO,
         })
+    }
+
+    /// The next piece of the answer, never empty; `None` when it has [ended](Generation::finish),
+    /// which it also does soon after the session was cancelled.
+    ///
+    /// Errors with `InvalidArgument` if the session has read something else since `generation`
+    /// began.
+    pub fn next_piece(&mut self, generation: &mut Generation) -> Result<Option<String>> {
+        let is_current = generation.turn == self.turn;
+        if generation.finish.is_some() {
+            if is_current {
+                self.cancel.reset();
+            }
+            return Ok(None);
+        }
+        if !is_current {
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                "the session has gone on to something else: this answer cannot be continued",
+            ));
+        }
+        let piece = self.advance(generation);
+        if generation.finish.is_some() || piece.is_err() {
+            self.drop_ahead();
+            self.cancel.reset();
+        }
+        generation.decode_time = generation.started.elapsed();
+        let piece = piece?;
+        generation.text.push_str(&piece);
+        Ok(Some(piece).filter(|piece| !piece.is_empty()))
+    }
+
+    /// Goes on until there is text to show or the answer ends, which is then noted.
+    fn advance(&mut self, g: &mut Generation) -> Result<String> {
+        loop {
+            let left = g.max_tokens - g.ids.len();
+            if let Some(id) = g.unread.take() {
+                if self.len() == self.n_ctx() {
+                    return Ok(g.end(Finish::ContextFull));
+                }
+                let appended = self.cancel.check().and_then(|()| {
+                    self.append_token(id, left, &mut g.chooser, &mut g.drafter, &mut g.ahead)
+                });
+                match appended {
+                    Err(e) if e.kind() == ErrorKind::Cancelled => {
+                        return Ok(g.end(Finish::Cancelled));
+                    }
+                    other => other?,
+                }
+            }
+            if left == 0 {
+                return Ok(g.end(Finish::MaxTokens));
+            }
+            let id = g.chooser.choose(&self.logits)?;
+            if Some(id) == g.eos {
+                return Ok(g.end(Finish::EndOfText));
+            }
+            g.chooser.take(id)?;
+            g.ids.push(id);
+            let passed = g.stops.push(&g.decoder.push(id));
+            if passed.stopped {
+                g.finish = Some(Finish::StopString);
+                return Ok(passed.text);
+            }
+            if g.chooser.is_complete() {
+                return Ok(passed.text + &g.end(Finish::EndOfText));
+            }
+            g.unread = Some(id);
+            if !passed.text.is_empty() {
+                return Ok(passed.text);
+            }
+        }
+    }
+}
+
+impl Generation {
+    /// Notes the end, and returns what was held back until then.
+    fn end(&mut self, finish: Finish) -> String {
+        self.finish = Some(finish);
+        let tail = self.stops.push(&self.decoder.finish());
+        tail.text + &self.stops.finish()
     }
 }

@@ -54,7 +54,8 @@ fn unmatched() -> Error {
     )
 }
 
-fn image_id(image: &PreparedImage) -> ImageId {
+/// The identity of `image`.
+pub(super) fn image_id(image: &PreparedImage) -> ImageId {
     let mut hash = Xxh3::new();
     hash.update(&image.width.to_le_bytes());
     hash.update(&image.height.to_le_bytes());

@@ -2,7 +2,8 @@
 //!
 //! Owns the decoder's sequence and what is known to be in it, so that a prompt that begins like
 //! the last one is read from where it differs, also after it was saved to a file; the embeddings of
-//! recent pictures, in memory and on disk; what reading will cost; sampling, drafts, streaming, stop strings and cancelling.
+//! recent pictures, in memory and on disk; what reading will cost; sampling, drafts, streaming, stop
+//! strings and cancelling.
 //! It takes prompts as ids and prepared pictures and knows nothing of messages, templates, picture
 //! files or terminals.
 
@@ -23,7 +24,7 @@ mod stop;
 
 pub use draft::Speculation;
 pub use estimate::{Estimate, PictureWork};
-pub use generate::{Answer, Finish, GenerateOptions};
+pub use generate::{Answer, Finish, GenerateOptions, Generation};
 pub use prefill::{Event, Reading};
 pub use sampler::{Sampler, SamplingOptions};
 
@@ -64,8 +65,8 @@ pub struct SessionOptions {
     /// Most bytes of picture embeddings kept for asking about the same picture again.
     pub image_cache_bytes: usize,
     /// Folder that keeps picture embeddings, and [rates](Rates), for later runs, made when it is
-    /// first needed; any number of processes can share one. `None` keeps none, and neither does a folder that cannot
-    /// be written, a full disk, or a model file without checksums to be known by.
+    /// first needed; any number of processes can share one. `None` keeps none, and neither does a
+    /// folder that cannot be written, a full disk, or a model file without checksums to be known by.
     pub image_cache_dir: Option<PathBuf>,
     /// Most bytes in that folder. What was not used for longest goes first.
     pub image_cache_dir_bytes: u64,
@@ -118,6 +119,8 @@ pub struct Session {
     /// How long reading takes here, once it is known.
     rates: Option<Rates>,
     kept_rates: Option<KeptRates>,
+    /// Counts what was read, so that an answer to an earlier prompt is not continued.
+    turn: u64,
     cancel: CancelFlag,
 }
 
@@ -165,6 +168,7 @@ impl Session {
                 let n_threads = decoder_options.n_threads;
                 KeptRates::new(folder, &model, options.kv_type, n_threads)
             }),
+            turn: 0,
             model,
             options,
             decoder_options,
@@ -220,13 +224,28 @@ impl Session {
         &self.logits
     }
 
-    /// Stops the running call from any thread; the session stays usable. Each call of
-    /// [`read`](Self::read) or [`generate`](Self::generate) starts by resetting it.
+    /// Stops the running call from any thread; the session stays usable.
+    ///
+    /// Who cancels need not know whether the call has begun: if none runs, the next of
+    /// [`read`](Self::read), [`begin`](Self::begin), [`generate`](Self::generate) and
+    /// [`embed`](Self::embed) is stopped at its beginning. Each of them resets the flag when it ends,
+    /// for whatever reason, so that no later one is stopped too; an answer that is taken piece by
+    /// piece ends with the [`next_piece`](Self::next_piece) that says so. A cancel that may have come
+    /// too late, and should not stop what comes next, is taken back by
+    /// [`reset`](CancelFlag::reset).
     pub fn cancel_flag(&self) -> CancelFlag {
         self.cancel.clone()
     }
 
+    /// Runs a whole call, with which a cancel is over that came before its end.
+    fn cancellable<T>(&mut self, call: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let result = call(self);
+        self.cancel.reset();
+        result
+    }
+
     fn forget_from(&mut self, len: usize) {
+        self.turn += 1;
         self.history.truncate(len);
         self.decoder.truncate(len);
         self.logits.clear();

@@ -2,11 +2,12 @@
 
 use super::{
     Session,
-    history::{ImageId, Slot, common_prefix, slots},
+    history::{ImageId, Slot, common_prefix, image_id, slots},
 };
 use crate::{
     Error, ErrorKind, Result,
     chat::Prompt,
+    preprocess::PreparedImage,
     runtime::{ImageEmbedding, ImageRow, Outputs, Run},
     tokenizer::TokenId,
 };
@@ -77,15 +78,25 @@ impl Session {
     /// Afterwards [`logits`](Session::logits) holds what follows the prompt.
     ///
     /// Errors with `ContextFull`, before anything is computed, if the prompt is longer than the
-    /// context; with `Cancelled` if the flag was set or `events` answered `Break`. What was read
-    /// until then stays and is not computed again by the next call. If a device is lost, the model is
-    /// placed on those that are left and the prompt is read from its beginning.
+    /// context; with `Cancelled` if the [flag](Session::cancel_flag) was set or `events` answered
+    /// `Break`. What was read until then stays and is not computed again by the next call. If a
+    /// device is lost, the model is placed on those that are left and the prompt is read from its
+    /// beginning.
     pub fn read(
         &mut self,
         prompt: &Prompt,
         events: &mut dyn FnMut(Event) -> ControlFlow<()>,
     ) -> Result<Reading> {
-        self.cancel.reset();
+        self.cancellable(|session| session.read_prompt(prompt, events))
+    }
+
+    /// [`read`](Self::read) as the beginning of a longer call: a cancel stays for the rest of it.
+    pub(super) fn read_prompt(
+        &mut self,
+        prompt: &Prompt,
+        events: &mut dyn FnMut(Event) -> ControlFlow<()>,
+    ) -> Result<Reading> {
+        self.cancel.check()?;
         loop {
             self.recover(events)?;
             match self.read_once(prompt, events) {
@@ -111,9 +122,16 @@ impl Session {
             ..Reading::default()
         };
         let started = Instant::now();
-        let needed = needed_images(&wanted[n_reused..]);
+        let mut pictures = Vec::new();
+        for id in needed_images(&wanted[n_reused..]) {
+            let at = image_ids.iter().position(|&known| known == id);
+            let picture = at.and_then(|at| prompt.images.get(at)).ok_or_else(|| {
+                Error::new(ErrorKind::Internal, "a needed picture is not in the prompt")
+            })?;
+            pictures.push((id, &**picture));
+        }
         let mut encoded = Vec::new();
-        let embeddings = self.encode(prompt, &image_ids, &needed, &mut encoded, events)?;
+        let embeddings = self.encode(&pictures, &mut encoded, events)?;
         reading.n_encoded = encoded.len();
         reading.encode_time = started.elapsed();
 
@@ -183,23 +201,38 @@ impl Session {
         Ok(())
     }
 
-    /// Embeddings of the pictures whose identity is in `needed`. The number of patches of each that
-    /// had to be encoded is added to `encoded`.
+    /// What the decoder sees of `image`, computed unless it is known.
+    ///
+    /// Errors with `Cancelled` if the flag was set or `events` answered `Break`.
+    pub fn embed(
+        &mut self,
+        image: &PreparedImage,
+        events: &mut dyn FnMut(Event) -> ControlFlow<()>,
+    ) -> Result<Arc<ImageEmbedding>> {
+        self.cancellable(|session| {
+            session.cancel.check()?;
+            let id = image_id(image);
+            let mut found = session.encode(&[(id, image)], &mut Vec::new(), events)?;
+            found.remove(&id).ok_or_else(|| {
+                Error::new(
+                    ErrorKind::Internal,
+                    "a picture has no embedding after encoding",
+                )
+            })
+        })
+    }
+
+    /// Embeddings of `pictures`. The number of patches of each that had to be encoded is added to
+    /// `encoded`.
     fn encode(
         &mut self,
-        prompt: &Prompt,
-        image_ids: &[ImageId],
-        needed: &[ImageId],
+        pictures: &[(ImageId, &PreparedImage)],
         encoded: &mut Vec<usize>,
         events: &mut dyn FnMut(Event) -> ControlFlow<()>,
     ) -> Result<Embeddings> {
         let mut found = Embeddings::new();
         let mut missing = Vec::new();
-        for &id in needed {
-            let at = image_ids.iter().position(|&known| known == id);
-            let picture = at.and_then(|at| prompt.images.get(at)).ok_or_else(|| {
-                Error::new(ErrorKind::Internal, "a needed picture is not in the prompt")
-            })?;
+        for &(id, picture) in pictures {
             match self.images.get(id, picture.grid) {
                 Some(embedding) => _ = found.insert(id, embedding),
                 None => missing.push((id, picture)),

@@ -37,7 +37,9 @@ impl Session {
         file.put(&(note.len() as u64).to_le_bytes())?;
         file.put(note)?;
         file.put(&encode_slots(&self.history))?;
-        self.decoder.export_cache(&mut |bytes| file.put(bytes))?;
+        // The decoder may be ahead of the history, which ends where a kept answer was left.
+        self.decoder
+            .export_cache(self.history.len(), &mut |bytes| file.put(bytes))?;
         file.finish()
     }
 

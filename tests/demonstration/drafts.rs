@@ -247,3 +247,41 @@ fn a_seed_gives_the_same_answer_by_drafts() {
     }
     assert!(accepted > 0);
 }
+
+#[test]
+fn an_answer_that_is_left_midway_spoils_neither_the_session_nor_its_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("midway");
+    let repeated = Repeated::new();
+    let options = GenerateOptions {
+        speculation: Speculation::Fixed(8),
+        ..GenerateOptions::default()
+    };
+    let all = &repeated.plain.ids;
+    let mut session = repeated.asker.session_of(repeated.n_ctx());
+    let mut ahead = 0;
+    for n_pieces in (1..all.len()).step_by(2) {
+        let mut generation = session
+            .begin(&repeated.prompt, &options, &mut silent)
+            .unwrap();
+        for _ in 0..n_pieces {
+            session.next_piece(&mut generation).unwrap();
+        }
+        session.save(&path, b"").unwrap();
+        let left = generation.into_answer();
+        assert_eq!(left.finish, Finish::Cancelled);
+        assert_eq!(left.ids, all[..left.ids.len()]);
+        ahead = ahead.max(left.drafted - left.accepted);
+
+        let mut restored = repeated.asker.session_of(repeated.n_ctx());
+        restored.restore(&path).unwrap();
+        assert_eq!(restored.len(), session.len());
+        let mut longer = repeated.prompt.clone();
+        longer.ids.extend(&left.ids);
+        for session in [&mut restored, &mut session] {
+            let rest = session.generate(&longer, &options, &mut silent).unwrap();
+            assert_eq!(rest.ids, all[left.ids.len()..], "{n_pieces}");
+        }
+    }
+    assert!(ahead > 0, "the decoder was never ahead");
+}

@@ -6,6 +6,7 @@ mod devices;
 mod files;
 mod model;
 mod parity;
+mod pieces;
 mod quantised;
 mod runs;
 mod sessions;

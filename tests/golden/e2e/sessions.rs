@@ -119,6 +119,74 @@ fn another_thread_can_stop_an_answer_which_is_kept_as_far_as_it_came() {
     assert_eq!(again.ids, answer.ids[..4]);
 }
 
+#[test]
+fn a_cancel_that_comes_first_stops_the_next_call_and_no_other() {
+    let model = model::golden("f32");
+    let (_, prompt) = pictures(&model);
+    let mut session = runs::session(&model, 64, KvType::F32);
+    let flag = session.cancel_flag();
+    type Call<'a> = &'a dyn Fn(&mut Session) -> pixtral::Result<()>;
+    let calls: [Call; 4] = [
+        &|s| s.embed(&prompt.images[0], &mut runs::silent).map(drop),
+        &|s| s.read(&prompt, &mut runs::silent).map(drop),
+        &|s| s.begin(&prompt, &long(1), &mut runs::silent).map(drop),
+        &|s| s.generate(&prompt, &long(1), &mut runs::silent).map(drop),
+    ];
+    for _ in 0..2 {
+        for call in calls {
+            flag.cancel();
+            assert_eq!(call(&mut session).unwrap_err().kind(), ErrorKind::Cancelled);
+            call(&mut session).unwrap();
+        }
+    }
+    // What has no sense at all takes the cancel with it too.
+    flag.cancel();
+    let mut nonsense = long(1);
+    nonsense.sampling.temperature = -1.0;
+    let e = session.generate(&prompt, &nonsense, &mut runs::silent);
+    assert_eq!(e.unwrap_err().kind(), ErrorKind::InvalidArgument);
+    session.read(&prompt, &mut runs::silent).unwrap();
+}
+
+#[test]
+fn a_cancel_that_comes_last_goes_with_the_answer_it_was_meant_for() {
+    let model = model::golden("f32");
+    let (_, prompt) = pictures(&model);
+    let mut session = runs::session(&model, 64, KvType::F32);
+    let flag = session.cancel_flag();
+    let whole = session
+        .generate(&prompt, &long(4), &mut runs::silent)
+        .unwrap();
+    let mut n_bytes = 0;
+    let mut at_the_last = |event: Event| match event {
+        Event::Text(piece) => {
+            n_bytes += piece.len();
+            match n_bytes == whole.text.len() {
+                true => STOP,
+                false => GO_ON,
+            }
+        }
+        _ => GO_ON,
+    };
+    let answer = session
+        .generate(&prompt, &long(4), &mut at_the_last)
+        .unwrap();
+    assert_eq!(answer.text, whole.text);
+    assert!(!flag.is_cancelled());
+
+    let mut generation = session
+        .begin(&prompt, &long(100), &mut runs::silent)
+        .unwrap();
+    session.next_piece(&mut generation).unwrap();
+    flag.cancel();
+    while session.next_piece(&mut generation).unwrap().is_some() {}
+    assert_eq!(generation.finish(), Some(Finish::Cancelled));
+    assert!(!flag.is_cancelled());
+    flag.cancel();
+    assert_eq!(session.next_piece(&mut generation).unwrap(), None);
+    session.read(&prompt, &mut runs::silent).unwrap();
+}
+
 fn small_context(model: &Arc<Model>, n_ctx: usize) -> Session {
     let options = SessionOptions {
         n_ctx: Some(n_ctx),

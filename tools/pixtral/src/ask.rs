@@ -33,7 +33,7 @@ pub fn ask(
     let progress = ReadingProgress::new();
     let mut output = Ok(());
     let flag = session.cancel_flag();
-    let result = interrupt.during(flag, || {
+    let result = interrupt.during(flag.clone(), || {
         session.generate(prompt, options, &mut |event| {
             if show != Show::Nothing || matches!(event, Event::Note(_)) {
                 progress.show(&event);
@@ -47,6 +47,8 @@ pub fn ask(
             }
         })
     });
+    // A press that came as the answer ended must not stop the next one.
+    flag.reset();
     progress.clear();
     output?;
     let answer = result?;
