@@ -56,6 +56,11 @@ impl PlacedGraphs {
         Ok(occupant.graph.as_ref().expect("placed above"))
     }
 
+    /// Whether the graph of `shape` is there.
+    pub(super) fn has(&self, shape: &Shape) -> bool {
+        self.places.iter().any(|occupant| occupant.is(shape))
+    }
+
     /// Gives all places the working memory that the `large` and the `small` shape take; their graphs
     /// are made by `build`.
     pub(super) fn reserve(

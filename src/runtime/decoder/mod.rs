@@ -110,6 +110,7 @@ pub struct Decoder {
     placed: PlacedGraphs,
     mask: Vec<f16>,
     run_time: Duration,
+    build_time: Duration,
     /// Whether this one only keeps the place of another.
     vacated: bool,
     needs: MemoryNeeds,
@@ -214,6 +215,7 @@ impl Decoder {
             placed: PlacedGraphs::default(),
             mask: Vec::new(),
             run_time: Duration::ZERO,
+            build_time: Duration::ZERO,
             vacated: false,
             placed_model,
         })
@@ -354,6 +356,28 @@ impl Decoder {
         self.run_time
     }
 
+    /// What making the graph of the last run took; zero if it was [there](Self::is_prepared).
+    pub fn build_time(&self) -> Duration {
+        self.build_time
+    }
+
+    /// Whether the graph for appending `n_tokens` tokens to the first sequence, with logits of all
+    /// of them, is there from a run before.
+    pub fn is_prepared(&self, n_tokens: usize) -> bool {
+        let cache = &self.caches[0];
+        let span = Span {
+            sequence: 0,
+            n_tokens,
+            n_kv: cells_seen(cache, n_tokens),
+        };
+        self.placed.has(&Shape {
+            spans: vec![span],
+            n_image_rows: 0,
+            n_outputs: n_tokens,
+            keep_taps: false,
+        })
+    }
+
     /// Appends `run` and puts the wanted rows of logits, `vocab_size` values each, into `logits`.
     ///
     /// All of the run is computed as one batch. Errors with `ContextFull` if it does not fit, and
@@ -419,8 +443,7 @@ impl Decoder {
         for part in parts {
             let cache = &mut self.caches[part.sequence];
             let n_tokens = part.run.ids.len();
-            let end = cache.len() + n_tokens;
-            let n_kv = end.next_multiple_of(KV_STEP).min(cache.n_ctx());
+            let n_kv = cells_seen(cache, n_tokens);
             cache.make_readable(n_kv)?;
             starts.push(cache.len());
             spans.push(Span {
@@ -438,9 +461,16 @@ impl Decoder {
         let config = &self.placed_model.model().config().text;
         let weights = &self.placed_model.weights().decoder;
         let layers: Vec<&[KvLayer]> = self.caches.iter().map(KvCache::layers).collect();
+        let is_new = !self.placed.has(&shape);
+        let began = Instant::now();
         let graph = self.placed.get(shape, &mut self.scheduler, |shape| {
             DecoderGraph::build(config, weights, &layers, shape)
         })?;
+        self.build_time = if is_new {
+            began.elapsed()
+        } else {
+            Duration::ZERO
+        };
         let began = Instant::now();
         let s = &mut self.scheduler;
         write_inputs(s, graph, config, parts, &starts, &mut self.mask)?;
@@ -452,6 +482,12 @@ impl Decoder {
         }
         Ok(results)
     }
+}
+
+/// The cells of `cache` that attention looks at when `n_tokens` tokens are appended.
+fn cells_seen(cache: &KvCache, n_tokens: usize) -> usize {
+    let end = cache.len() + n_tokens;
+    end.next_multiple_of(KV_STEP).min(cache.n_ctx())
 }
 
 /// The empty caches of all sequences; `home` gives the device of each layer.
