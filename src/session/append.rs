@@ -54,7 +54,8 @@ impl Session {
             let mut next = chooser.certain(most);
             ahead.is_draft = next.is_empty();
             if ahead.is_draft {
-                next = drafter.draft(most, &self.estimates);
+                let is_prepared = |length| self.decoder.is_prepared(1 + length);
+                next = drafter.draft(most, &self.estimates, is_prepared);
                 chooser.shorten(&mut next)?;
                 ahead.drafted += next.len();
             }
@@ -66,6 +67,8 @@ impl Session {
             self.decoder.append(&run, Outputs::All, &mut ahead.rows)?;
             let seconds = self.decoder.run_time().as_secs_f64();
             self.estimates.took(next.len(), seconds);
+            self.estimates
+                .built(self.decoder.build_time().as_secs_f64());
             ahead.tokens = next.into();
             0
         };

@@ -45,6 +45,8 @@ struct Trial {
     proposal: Proposal,
     /// Tokens that have come, all right.
     place: usize,
+    /// Length of the draft that would pay.
+    length: usize,
 }
 
 impl Drafter {
@@ -70,19 +72,30 @@ impl Drafter {
         if let Some(mut trial) = self.trial.take() {
             let right = trial.proposal.tokens[trial.place] == id;
             estimates.came(trial.proposal.n, trial.place, right);
-            trial.place += 1;
+            trial.place += usize::from(right);
             let goes_on = right && trial.place < trial.proposal.tokens.len();
+            estimates.tried(trial.length, trial.place, !goes_on);
             self.trial = goes_on.then_some(trial);
         }
         self.index.push(Slot::Token(id));
         if self.trial.is_none() {
             let proposal = self.index.propose(LONGEST_DRAFT);
-            self.trial = proposal.map(|proposal| Trial { proposal, place: 0 });
+            self.trial = proposal.map(|proposal| Trial {
+                place: 0,
+                length: estimates.best_length(proposal.n, proposal.tokens.len(), |_| true),
+                proposal,
+            });
         }
     }
 
-    /// At most `most` tokens to compute with the one that came last; often none.
-    pub(super) fn draft(&self, most: usize, estimates: &Estimates) -> Vec<TokenId> {
+    /// At most `most` tokens to compute with the one that came last; often none. `is_prepared` tells
+    /// of a length whether a graph for it is there.
+    pub(super) fn draft(
+        &self,
+        most: usize,
+        estimates: &Estimates,
+        is_prepared: impl Fn(usize) -> bool,
+    ) -> Vec<TokenId> {
         let longest = match self.speculation {
             Speculation::Auto => LONGEST_DRAFT,
             Speculation::Off => 0,
@@ -94,7 +107,8 @@ impl Drafter {
         let useful = tokens.iter().position(|&id| Some(id) == self.end);
         tokens.truncate(useful.unwrap_or(tokens.len()));
         if self.speculation == Speculation::Auto {
-            tokens.truncate(estimates.best_length(n, tokens.len()));
+            let may = |length| is_prepared(length) || estimates.can_afford_a_graph();
+            tokens.truncate(estimates.best_length(n, tokens.len(), may));
         }
         tokens
     }
@@ -112,7 +126,7 @@ mod tests {
         let mut estimates = Estimates::default();
         let mut drafter = Drafter::new(speculation, &history(&[1, 2, 3, 4, 5, 6, 1]), end);
         drafter.push(2, &mut estimates);
-        drafter.draft(most, &estimates)
+        drafter.draft(most, &estimates, |_| true)
     }
 
     #[test]
@@ -138,9 +152,23 @@ mod tests {
             .map(|&id| {
                 drafter.push(id, estimates);
                 estimates.took(0, 1.0);
-                drafter.draft(8, estimates).len()
+                drafter.draft(8, estimates, |_| false).len()
             })
             .collect()
+    }
+
+    #[test]
+    fn drafts_wait_until_they_would_have_paid_for_their_graph() {
+        let copied: Vec<TokenId> = (20..60).collect();
+        let first = |building: f64| {
+            let mut estimates = Estimates::default();
+            estimates.built(building);
+            let lengths = drafted(&copied, &mut estimates);
+            lengths.iter().position(|&n| n > 0)
+        };
+        let (cheap, dear) = (first(0.1).unwrap(), first(8.0).unwrap());
+        assert!(cheap < dear && dear < 30, "{cheap} {dear}");
+        assert_eq!(first(1000.0), None);
     }
 
     #[test]

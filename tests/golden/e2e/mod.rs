@@ -9,5 +9,6 @@ mod parity;
 mod pieces;
 mod quantised;
 mod runs;
+mod sequences;
 mod sessions;
 mod speculation;

@@ -24,6 +24,7 @@ const FILES: &[&str] = &[
     "ggml-cpu/ggml-cpu.cpp",
     "ggml-cpu/vec.cpp",
     "shim/kernels/matmul/matmul.cpp",
+    "shim/kernels/matmul/few.cpp",
     "shim/kernels/hook.cpp", // in place of traits.cpp
     "ggml-cpu/amx/mmq.cpp",
     "ggml-cpu/amx/amx.cpp",

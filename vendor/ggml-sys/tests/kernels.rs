@@ -5,6 +5,7 @@ mod common;
 mod support;
 
 use std::ptr;
+use std::sync::Mutex;
 
 use common::{dequantise, naive_product, noise, quantise};
 use ggml_sys::kernels::{ENV, Kernels, UnknownKernels};
@@ -35,6 +36,9 @@ fn the_environment_names_the_kernels() {
         }
     }
 }
+
+/// Held while a product is computed: the choice of kernels is the whole process's.
+static CHOICE: Mutex<()> = Mutex::new(());
 
 /// A product of weights `[length, rows, matrices]` and activations
 /// `[length, columns, matrices · repeats]`.
@@ -97,6 +101,9 @@ impl Product {
 
     /// The product as the kernels in use compute it, columns after columns.
     fn compute(&self, kernels: Kernels, weights: &[u8], activations: &[f32]) -> Vec<f32> {
+        let _choice = CHOICE
+            .lock()
+            .expect("nothing panics while it holds the lock");
         kernels.select();
         let [k, m, n] = [self.length(), self.rows, self.columns].map(|x| x as i64);
         let (w, x) = (self.matrices as i64, (self.matrices * self.repeats) as i64);
@@ -162,8 +169,7 @@ impl Product {
     }
 }
 
-/// Runs in whatever build the process has; the first test runs it in each. The
-/// only test of this process that computes: the choice of kernels is global.
+/// Runs in whatever build the process has; the first test runs it in each.
 #[test]
 fn products_of_any_shape_equal_ggmls() {
     proptest!(ProptestConfig::with_cases(150), |(product in Product::any())| {
@@ -187,4 +193,43 @@ fn products_of_any_shape_equal_ggmls() {
             );
         }
     });
+}
+
+/// Answers that are computed together are each what they would be alone.
+#[test]
+fn a_column_of_few_does_not_depend_on_the_others() {
+    let variant = cpu::select(None).expect("a variant for this machine");
+    if !variant.starts_with("avx512") {
+        println!("{variant} has no kernel for few columns");
+        return;
+    }
+    for ty in [
+        GGML_TYPE_Q4_K,
+        GGML_TYPE_Q5_K,
+        GGML_TYPE_Q6_K,
+        GGML_TYPE_Q8_0,
+    ] {
+        let mut product = Product {
+            ty,
+            blocks: 3,
+            rows: 130,
+            columns: 3,
+            matrices: 1,
+            repeats: 1,
+            layout: Layout::Contiguous,
+            threads: 2,
+        };
+        let k = product.length();
+        let weights = quantise(ty, &noise(k * product.rows), k);
+        let activations = noise(3 * k + 1)[1..].to_vec();
+        let together = product.compute(Kernels::Own, &weights, &activations);
+        product.columns = 1;
+        for (column, found) in activations.chunks_exact(k).zip(together.chunks_exact(130)) {
+            assert_eq!(
+                product.compute(Kernels::Own, &weights, column),
+                found,
+                "{ty}"
+            );
+        }
+    }
 }

@@ -22,6 +22,9 @@ using ggml_sys::Kernel;
 /* The kernels that this instruction set has; those for one operation in the
  * order in which they are asked. */
 const Kernel *const KERNELS[] = {
+#if defined(GGML_SYS_HAS_FEW)
+    &ggml_sys::few_columns,
+#endif
 #if defined(GGML_SYS_HAS_MATMUL)
     &ggml_sys::matmul,
 #endif

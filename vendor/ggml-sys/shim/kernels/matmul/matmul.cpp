@@ -9,7 +9,7 @@
 #include <type_traits>
 
 #include "activations.h"
-#if defined(GGML_SYS_MATMUL_AVX512)
+#if defined(GGML_SYS_HAS_FEW)
 #include "micro_avx512.h"
 #include "unpack_avx512.h"
 #else

@@ -1,12 +1,12 @@
-/* The matrix product of quantised weights and several columns of activations. A
- * single column is left to ggml. */
+/* The matrix product of quantised weights and activations: a kernel for few columns
+ * and one for many. */
 #pragma once
 
 #include "../kernel.h"
 
 #if defined(__AVX512VNNI__) && defined(__AVX512BW__) && defined(__AVX512DQ__)                  \
     && defined(__AVX512VL__)
-#define GGML_SYS_MATMUL_AVX512
+#define GGML_SYS_HAS_FEW
 #define GGML_SYS_HAS_MATMUL
 #elif defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
 #define GGML_SYS_HAS_MATMUL
@@ -14,10 +14,15 @@
 
 namespace ggml_sys {
 
+/* Columns that are few. As long as they are, a column's product does not depend on
+ * their number. */
+constexpr int64_t FEW = 3;
+
+extern const Kernel few_columns;
 extern const Kernel matmul;
 
-/* Whether an operation multiplies one matrix of a type and layout that the kernel
- * knows. */
+/* Whether an operation multiplies one matrix of a type and layout that both
+ * kernels know. */
 inline bool is_product(const ggml_tensor *op) {
     const ggml_tensor *weights = op->src[0], *activations = op->src[1];
     switch (weights->type) {

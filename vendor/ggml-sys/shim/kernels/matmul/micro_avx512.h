@@ -9,10 +9,9 @@
 
 namespace ggml_sys {
 
-/* For fewer columns ggml's dot products, row by row, read memory faster than panels
- * of rows do. */
+/* For fewer there is a kernel that reads memory faster than panels of rows do. */
 constexpr int64_t min_columns(ggml_type) {
-    return 4;
+    return FEW + 1;
 }
 
 static inline __m512i broadcast_word(const void *word) {
