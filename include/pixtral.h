@@ -536,6 +536,11 @@ typedef struct {
     const pixtral_str *stop;
     // Their number; 0 by default.
     size_t n_stop;
+    // Taken from the logit of a token for each time that the answer has it already; 0, the default, is
+    // off.
+    float frequency_penalty;
+    // Taken from the logit of a token that the answer has already; 0, the default, is off.
+    float presence_penalty;
 } pixtral_generate_options;
 
 // An answer and what it took. Set `struct_size` before passing it; it may be in any state else.

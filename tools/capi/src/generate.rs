@@ -70,6 +70,11 @@ pub struct pixtral_generate_options {
     pub stop: *const crate::pixtral_str,
     /// Their number; 0 by default.
     pub n_stop: usize,
+    /// Taken from the logit of a token for each time that the answer has it already; 0, the default, is
+    /// off.
+    pub frequency_penalty: f32,
+    /// Taken from the logit of a token that the answer has already; 0, the default, is off.
+    pub presence_penalty: f32,
 }
 
 // SAFETY: repr(C), the size first, integers, floats and pointers only.
@@ -94,6 +99,8 @@ unsafe impl Versioned for pixtral_generate_options {
             constraint_len: NUL_TERMINATED,
             stop: ptr::null(),
             n_stop: 0,
+            frequency_penalty: sampling.frequency_penalty,
+            presence_penalty: sampling.presence_penalty,
         }
     }
     const NAME: &'static str = "pixtral_generate_options";
@@ -124,8 +131,12 @@ impl pixtral_generate_options {
                 min_p: self.min_p,
                 repeat_penalty: self.repeat_penalty,
                 repeat_last_n: self.repeat_last_n,
+                frequency_penalty: self.frequency_penalty,
+                presence_penalty: self.presence_penalty,
+                logit_bias: Vec::new(),
                 seed: (self.has_seed != 0).then_some(self.seed),
             },
+            logprobs: None,
             ignore_eos: self.ignore_eos != 0,
             speculation: match self.speculation {
                 0 => Speculation::Auto,

@@ -163,7 +163,7 @@ mod tests {
             first::<crate::pixtral_image_info>(32),
             first::<crate::pixtral_session_options>(128),
             first::<crate::pixtral_estimate>(56),
-            first::<crate::pixtral_generate_options>(104),
+            first::<crate::pixtral_generate_options>(112),
             first::<crate::pixtral_answer>(128),
             first::<crate::pixtral_quantize_options>(56),
         ] {

@@ -128,6 +128,9 @@ def test_sampling(llm, demo):
         [output.text for output in llm.chat(messages, wild)[0].outputs] for _ in range(2)
     )
     assert first == second and len(set(first)) == 3
+    repeated = SamplingParams(temperature=0, max_tokens=40, presence_penalty=50.0)
+    tokens = answer(llm, messages, repeated).token_ids
+    assert len(set(tokens)) == len(tokens)
     for wrong in [{"n": 0}, {"max_tokens": 0}, {"top_k": -2}]:
         with pytest.raises(ValueError, match=next(iter(wrong))):
             SamplingParams(**wrong)

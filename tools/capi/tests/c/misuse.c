@@ -1,6 +1,8 @@
 /* misuse MODEL: whatever a program gets wrong is a status and a sentence. */
 #include "check.h"
 
+#include <math.h>
+
 static void null_and_text(pixtral_model *model) {
     const pixtral_status bad = PIXTRAL_STATUS_INVALID_ARGUMENT;
     pixtral_model *none = NULL;
@@ -130,6 +132,9 @@ static void order_of_calls(pixtral_model *model) {
     options.temperature = -1.0f;
     FAILS(pixtral_session_start(session, &options, NULL, NULL), bad, "temperature is -1");
     options.temperature = 0.0f;
+    options.presence_penalty = INFINITY;
+    FAILS(pixtral_session_start(session, &options, NULL, NULL), bad, "presence_penalty is inf");
+    options.presence_penalty = 0.0f;
     options.n_stop = 1;
     FAILS(pixtral_session_start(session, &options, NULL, NULL), bad, "stop is NULL");
     options.n_stop = 0;

@@ -64,6 +64,10 @@ class SamplingParams:
     min_p: float = 0.0
     #: Makes tokens that came recently less likely; 1 is off.
     repetition_penalty: float = 1.0
+    #: Makes tokens less likely for each time that the answer has them already; 0 is off.
+    frequency_penalty: float = 0.0
+    #: Makes tokens less likely that the answer has already; 0 is off.
+    presence_penalty: float = 0.0
     #: Start of the random sequence; None takes the clock.
     seed: int | None = None
     #: Texts that end the answer and are no part of it.
@@ -92,6 +96,8 @@ class SamplingParams:
         options.top_k = max(self.top_k, 0)
         options.min_p = self.min_p
         options.repeat_penalty = self.repetition_penalty
+        options.frequency_penalty = self.frequency_penalty
+        options.presence_penalty = self.presence_penalty
         options.ignore_eos = self.ignore_eos
         if self.seed is not None:
             options.has_seed = 1
