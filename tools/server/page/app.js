@@ -1,0 +1,262 @@
+// The page of `pixtral serve`: starts its parts and holds what they share, which is the turns so far,
+// the model that is served, and the answer that is being made.
+
+import { Failure, chat, estimate, servedModel } from "./api.js";
+import { chatRequest } from "./conversation.js";
+import { announce, byId } from "./dom.js";
+import { forgetPicture } from "./pictures.js";
+import { apiKey, openSettings, settings, startSettings } from "./settings.js";
+import { AnswerView, clearTranscript, readout, showQuestion, unshow } from "./transcript.js";
+import { Tray } from "./tray.js";
+import { count, duration, megabytes } from "./units.js";
+
+/** How often a busy server is asked again before the user is. */
+const TRIES = 5;
+
+/** Milliseconds until a server that did not answer is looked for again. */
+const LOOK_AGAIN = 3000;
+
+const question = byId("question");
+const tray = new Tray({
+  estimate: (pictures, budgets, signal) => estimate(pictures, budgets, { key: apiKey(), signal }),
+  problem,
+});
+
+let turns = [];
+let model = null;
+/** What is said about the server until it answers, and the timer to look for it again. */
+let missing = "";
+let looking;
+/** The AbortController of the answer that is being made. */
+let running = null;
+
+/** Shows `sentence` as what went wrong; nothing if it is empty. */
+function problem(sentence) {
+  const place = byId("problem");
+  if (place.textContent !== sentence) place.textContent = sentence;
+  place.hidden = !sentence;
+}
+
+/** Asks which model is served, again and again until the server answers. */
+async function lookForModel() {
+  clearTimeout(looking);
+  try {
+    model = await servedModel(apiKey());
+    byId("model").textContent = model.id;
+    if (byId("problem").textContent === missing) problem("");
+  } catch (failure) {
+    complain(failure);
+  }
+}
+
+function complain(failure) {
+  problem(failure.message);
+  if (!(failure instanceof Failure)) throw failure;
+  if (failure.status === 401) openSettings("key");
+  else if (failure.status === 0) looking = setTimeout(lookForModel, LOOK_AGAIN);
+  else return;
+  missing = failure.message;
+}
+
+/** Sends what is in the box and the tray. */
+function send() {
+  const text = question.value.trim();
+  if (running || (!text && tray.isEmpty)) return;
+  const wanted = checkedSettings();
+  if (!wanted) return;
+  question.value = "";
+  growQuestion();
+  ask({ role: "user", text, pictures: tray.take() }, wanted);
+}
+
+function checkedSettings() {
+  try {
+    return settings();
+  } catch (error) {
+    if (!error.field) throw error;
+    problem(error.message);
+    openSettings(error.field);
+    return null;
+  }
+}
+
+/** Asks `turn` after the turns so far. If nothing comes of it, it goes back into the box. */
+async function ask(turn, wanted) {
+  problem("");
+  const asked = showQuestion(turn);
+  const view = new AnswerView(Boolean(wanted.schema));
+  turns.push(turn);
+  const mine = new AbortController();
+  setRunning(mine);
+  const answer = { text: "", n: 0, finish: null, usage: null, seconds: null };
+  let failure = null;
+  try {
+    await makeAnswer(answer, view, wanted, mine.signal);
+  } catch (error) {
+    failure = error;
+  }
+  if (running !== mine) return; // A new conversation has begun since.
+  setRunning(null);
+  const stopped = failure?.name === "AbortError";
+  if (!answer.text) {
+    failure ??= new Failure("The model had nothing to say. Ask in another way.", 200);
+    turns.pop();
+    unshow(asked);
+    unshow(view.item);
+    putBack(turn);
+  } else {
+    const reply = { role: "assistant", text: answer.text };
+    turns.push(reply);
+    const again = () => {
+      const now = !running && turns.at(-1) === reply && checkedSettings();
+      if (!now) return;
+      turns.splice(-2);
+      unshow(asked);
+      unshow(view.item);
+      ask(turn, now);
+    };
+    view.end(answer.text, { note: cutShort(answer, failure, wanted), readout: readout(answer), again });
+    announce(answer.text);
+  }
+  if (stopped) announce("Stopped");
+  else if (failure) complain(failure);
+}
+
+/** Fills `answer` as it comes, and shows it in `view`. */
+async function makeAnswer(answer, view, wanted, signal) {
+  const start = performance.now();
+  const elapsed = () => (performance.now() - start) / 1000;
+  let doing = "Reading";
+  const tick = () => view.status(`${doing}… ${duration(elapsed())}`);
+  const ticking = setInterval(tick, 200);
+  tick();
+  announce("Reading the question");
+  try {
+    const { body, shrunk } = await chatRequest(turns, model, wanted);
+    if (shrunk) {
+      const what = shrunk === 1 ? "A picture was" : `${shrunk} pictures were`;
+      problem(`${what} made smaller: the server takes ${megabytes(model.max_body_bytes)} at once.`);
+    }
+    for await (const event of patiently(body, signal, (wait) => (doing = wait))) {
+      if (event.reading) doing = `Reading ${count(event.reading[0])} of ${count(event.reading[1])} tokens`;
+      if (event.text) {
+        answer.seconds ??= { first: elapsed() };
+        answer.n += 1;
+        answer.text += event.text;
+        answer.seconds.all = elapsed();
+        doing = `${count(answer.n)} tokens`;
+        view.text(answer.text);
+      }
+      answer.finish ??= event.finish;
+      answer.usage ??= event.usage;
+    }
+    answer.seconds ??= { first: elapsed(), all: elapsed() };
+  } finally {
+    clearInterval(ticking);
+  }
+}
+
+/** `chat`, which waits and tries again while the server is busy; `waiting` is told what it does. */
+async function* patiently(body, signal, waiting) {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      yield* chat(body, { key: apiKey(), signal });
+      return;
+    } catch (failure) {
+      if (failure.status !== 429 || attempt === TRIES) throw failure;
+      const seconds = Math.min(Math.max(failure.retryAfter ?? 2, 1), 60);
+      waiting(`The server is busy, trying again in ${duration(seconds)}`);
+      announce("The server is busy. The question is asked again in a moment.");
+      await pause(seconds, signal);
+      waiting("Reading");
+    }
+  }
+}
+
+function pause(seconds, signal) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, 1000 * seconds);
+    signal.addEventListener("abort", () => {
+      clearTimeout(timer);
+      reject(signal.reason);
+    });
+  });
+}
+
+/** Why an answer ends where it ends, if not by itself. */
+function cutShort(answer, failure, { maxTokens }) {
+  if (failure?.name === "AbortError") return "Stopped.";
+  if (failure) return failure.message;
+  if (answer.finish !== "length") return "";
+  return maxTokens ? `Cut short at ${count(maxTokens)} tokens, the limit in Settings.` : "Cut short: there is no room for more.";
+}
+
+function putBack({ text, pictures }) {
+  question.value = [text, question.value].filter(Boolean).join("\n");
+  tray.giveBack(pictures);
+  growQuestion();
+  question.focus();
+}
+
+function setRunning(controller) {
+  running = controller;
+  const hadFocus = [byId("send"), byId("stop")].includes(document.activeElement);
+  byId("send").hidden = Boolean(controller);
+  byId("stop").hidden = !controller;
+  if (hadFocus) question.focus();
+}
+
+function newConversation() {
+  const stopped = running;
+  setRunning(null);
+  stopped?.abort();
+  turns.flatMap(({ pictures }) => pictures ?? []).forEach(forgetPicture);
+  turns = [];
+  tray.clear();
+  clearTranscript();
+  problem("");
+  announce("New conversation");
+  question.focus();
+}
+
+function growQuestion() {
+  question.style.height = "auto";
+  question.style.height = `${question.scrollHeight}px`;
+}
+
+async function askExample({ picture, question: text }) {
+  if (running) return;
+  const blob = await (await fetch(`page/${picture}`)).blob();
+  await tray.add([new File([blob], picture, { type: blob.type })]);
+  question.value = text;
+  send();
+}
+
+function start() {
+  byId("composer").addEventListener("submit", (event) => {
+    event.preventDefault();
+    send();
+  });
+  question.addEventListener("keydown", (event) => {
+    // On a phone there is no other way to begin a line.
+    const newLine = event.shiftKey || event.isComposing || matchMedia("(pointer: coarse)").matches;
+    if (event.key !== "Enter" || newLine) return;
+    event.preventDefault();
+    send();
+  });
+  question.addEventListener("input", growQuestion);
+  byId("stop").addEventListener("click", () => running?.abort());
+  addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && !byId("settings").open) running?.abort();
+  });
+  byId("new").addEventListener("click", newConversation);
+  for (const example of document.querySelectorAll(".example")) {
+    example.addEventListener("click", () => askExample(example.dataset));
+    const shown = () => (byId("examples").hidden = false);
+    example.querySelector("img").decode().then(shown, () => example.remove());
+  }
+  startSettings(lookForModel);
+  lookForModel();
+}
+
+start();
