@@ -99,27 +99,27 @@ async function ask(turn, wanted) {
   setRunning(null);
   const stopped = failure?.name === "AbortError";
   if (!answer.text) {
-    failure ??= new Failure("The model had nothing to say. Ask in another way.", 200);
     turns.pop();
     unshow(asked);
     unshow(view.item);
     putBack(turn);
-  } else {
-    const reply = { role: "assistant", text: answer.text };
-    turns.push(reply);
-    const again = () => {
-      const now = !running && turns.at(-1) === reply && checkedSettings();
-      if (!now) return;
-      turns.splice(-2);
-      unshow(asked);
-      unshow(view.item);
-      ask(turn, now);
-    };
-    view.end(answer.text, { note: cutShort(answer, failure, wanted), readout: readout(answer), again });
-    announce(answer.text);
+    if (stopped) announce("Stopped");
+    else complain(failure ?? new Failure("The model had nothing to say. Ask in another way.", 200));
+    return;
   }
-  if (stopped) announce("Stopped");
-  else if (failure) complain(failure);
+  const reply = { role: "assistant", text: answer.text };
+  turns.push(reply);
+  const again = () => {
+    const now = !running && turns.at(-1) === reply && checkedSettings();
+    if (!now) return;
+    turns.splice(-2);
+    unshow(asked);
+    unshow(view.item);
+    ask(turn, now);
+  };
+  const note = cutShort(answer, failure, wanted);
+  view.end(answer.text, { note, readout: readout(answer), again });
+  announce(`${note} ${answer.text}`);
 }
 
 /** Fills `answer` as it comes, and shows it in `view`. */

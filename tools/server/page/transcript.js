@@ -131,6 +131,6 @@ export function readout({ usage, n, seconds }) {
   parts.push(`first token after ${duration(seconds.first)}`);
   const made = usage?.completion_tokens ?? n;
   const rate = (made - 1) / (seconds.all - seconds.first);
-  parts.push(`${tokens(made)}${Number.isFinite(rate) && rate > 0 ? ` at ${rate.toFixed(1)} a second` : ""}`);
+  parts.push(`${tokens(made)}${Number.isFinite(rate) && rate > 0 ? ` at ${rate.toFixed(rate < 100 ? 1 : 0)} a second` : ""}`);
   return parts.join(" · ");
 }

@@ -112,7 +112,7 @@ export class Tray {
 
   #showCost() {
     const i = slider.valueAsNumber;
-    const limit = i === FULL ? "full" : `${count(BUDGETS[i])} a picture`;
+    const limit = i === FULL ? "full" : `at most ${count(BUDGETS[i])} a picture`;
     const cost = this.#costs?.[i];
     const parts = [limit];
     if (cost) {

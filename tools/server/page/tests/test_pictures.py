@@ -28,9 +28,9 @@ def test_the_slider_says_what_pictures_cost(page, stand_in):
     add(page, PICTURE)
     assert cost(page, "tokens") == "full · 192 tokens · about 10 s"
     page.locator("#budget").press("Home")
-    assert cost(page) == "64 a picture · 64 tokens · about 3 s"
+    assert cost(page) == "at most 64 a picture · 64 tokens · about 3 s"
     add(page, CHART)
-    assert cost(page, "128 tokens") == "64 a picture · 128 tokens · about 6 s"
+    assert cost(page, "128 tokens") == "at most 64 a picture · 128 tokens · about 6 s"
     assert page.get_attribute("#budget", "aria-valuetext") == cost(page)
 
 
@@ -54,7 +54,7 @@ def test_without_estimates_the_slider_still_works(page, stand_in):
     add(page, PICTURE)
     page.locator("#budget").press("Home")
     page.locator("#budget").press("ArrowRight")
-    assert cost(page) == "128 a picture"
+    assert cost(page) == "at most 128 a picture"
     ask(page, "Well?")
     answered(page)
     assert image_urls(stand_in.requests[-1])[0]["detail"] == "128"

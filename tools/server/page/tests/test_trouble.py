@@ -74,7 +74,10 @@ def test_an_answer_that_breaks_off_is_kept_and_said_to_be_incomplete(page, stand
     stand_in.replies.append(broken_off("Half an "))
     ask(page, "Well?")
     assert answered(page) == "Half an"
-    assert page.inner_text(".cut") == "The connection to the server broke before the answer was complete."
+    broken = "The connection to the server broke before the answer was complete."
+    assert page.inner_text(".cut") == broken
+    assert page.text_content("#live") == f"{broken} Half an "
+    assert page.locator("#problem").is_hidden()
 
 
 def test_an_error_in_mid_stream_is_shown_below_what_came(page, stand_in):
