@@ -1,17 +1,15 @@
 // The page of `pixtral serve`: starts its parts and holds what they share, which is the turns so far,
 // the model that is served, and the answer that is being made.
 
-import { Failure, chat, estimate, servedModel } from "./api.js";
+import { Failure, estimate, servedModel } from "./api.js";
+import { cutShort, makeAnswer } from "./asking.js";
 import { chatRequest } from "./conversation.js";
 import { announce, byId } from "./dom.js";
 import { forgetPicture } from "./pictures.js";
 import { apiKey, openSettings, settings, startSettings } from "./settings.js";
 import { AnswerView, clearTranscript, readout, showQuestion, unshow } from "./transcript.js";
 import { Tray } from "./tray.js";
-import { count, duration, megabytes } from "./units.js";
-
-/** How often a busy server is asked again before the user is. */
-const TRIES = 5;
+import { megabytes } from "./units.js";
 
 /** Milliseconds until a server that did not answer is looked for again. */
 const LOOK_AGAIN = 3000;
@@ -91,7 +89,12 @@ async function ask(turn, wanted) {
   const answer = { text: "", n: 0, finish: null, usage: null, seconds: null };
   let failure = null;
   try {
-    await makeAnswer(answer, view, wanted, mine.signal);
+    const { body, shrunk } = await chatRequest(turns, model, wanted);
+    if (shrunk) {
+      const what = shrunk === 1 ? "A picture was" : `${shrunk} pictures were`;
+      problem(`${what} made smaller: the server takes ${megabytes(model.max_body_bytes)} at once.`);
+    }
+    await makeAnswer(answer, view, body, { key: apiKey(), signal: mine.signal });
   } catch (error) {
     failure = error;
   }
@@ -120,75 +123,6 @@ async function ask(turn, wanted) {
   const note = cutShort(answer, failure, wanted);
   view.end(answer.text, { note, readout: readout(answer), again });
   announce(`${note} ${answer.text}`);
-}
-
-/** Fills `answer` as it comes, and shows it in `view`. */
-async function makeAnswer(answer, view, wanted, signal) {
-  const start = performance.now();
-  const elapsed = () => (performance.now() - start) / 1000;
-  let doing = "Reading";
-  const tick = () => view.status(`${doing}… ${duration(elapsed())}`);
-  const ticking = setInterval(tick, 200);
-  tick();
-  announce("Reading the question");
-  try {
-    const { body, shrunk } = await chatRequest(turns, model, wanted);
-    if (shrunk) {
-      const what = shrunk === 1 ? "A picture was" : `${shrunk} pictures were`;
-      problem(`${what} made smaller: the server takes ${megabytes(model.max_body_bytes)} at once.`);
-    }
-    for await (const event of patiently(body, signal, (wait) => (doing = wait))) {
-      if (event.reading) doing = `Reading ${count(event.reading[0])} of ${count(event.reading[1])} tokens`;
-      if (event.text) {
-        answer.seconds ??= { first: elapsed() };
-        answer.n += 1;
-        answer.text += event.text;
-        answer.seconds.all = elapsed();
-        doing = `${count(answer.n)} tokens`;
-        view.text(answer.text);
-      }
-      answer.finish ??= event.finish;
-      answer.usage ??= event.usage;
-    }
-    answer.seconds ??= { first: elapsed(), all: elapsed() };
-  } finally {
-    clearInterval(ticking);
-  }
-}
-
-/** `chat`, which waits and tries again while the server is busy; `waiting` is told what it does. */
-async function* patiently(body, signal, waiting) {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      yield* chat(body, { key: apiKey(), signal });
-      return;
-    } catch (failure) {
-      if (failure.status !== 429 || attempt === TRIES) throw failure;
-      const seconds = Math.min(Math.max(failure.retryAfter ?? 2, 1), 60);
-      waiting(`The server is busy, trying again in ${duration(seconds)}`);
-      announce("The server is busy. The question is asked again in a moment.");
-      await pause(seconds, signal);
-      waiting("Reading");
-    }
-  }
-}
-
-function pause(seconds, signal) {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(resolve, 1000 * seconds);
-    signal.addEventListener("abort", () => {
-      clearTimeout(timer);
-      reject(signal.reason);
-    });
-  });
-}
-
-/** Why an answer ends where it ends, if not by itself. */
-function cutShort(answer, failure, { maxTokens }) {
-  if (failure?.name === "AbortError") return "Stopped.";
-  if (failure) return failure.message;
-  if (answer.finish !== "length") return "";
-  return maxTokens ? `Cut short at ${count(maxTokens)} tokens, the limit in Settings.` : "Cut short: there is no room for more.";
 }
 
 function putBack({ text, pictures }) {
