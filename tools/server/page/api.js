@@ -51,21 +51,21 @@ function sentence(status, said, withKey) {
   }
 }
 
-/** The model that is served: `{ id, max_model_len?, max_body_bytes? }`. */
+/** The model that is served: its `id`, and what else the server says about it. */
 export async function servedModel(key) {
   const answer = await (await request("v1/models", { key })).json();
   return answer.data[0];
 }
 
 /**
- * What pictures of `sizes` (`{ width, height }`) cost at each of `budgets` tokens: a list of
- * `{ image_tokens, seconds }`, or null from a server that cannot tell.
+ * What pictures of sizes `{ width, height }` cost if each may take `budget` tokens (undefined: as many as
+ * it has): `{ image_tokens, seconds }`, tokens by picture, or null from a server that cannot tell.
  */
-export async function estimate(sizes, budgets, { key, signal }) {
-  const images = sizes.map(({ width, height }) => ({ width, height }));
+export async function estimate(pictures, budget, { key, signal }) {
+  const images = pictures.map(({ width, height }) => ({ width, height }));
+  const body = JSON.stringify({ images, max_image_tokens: budget });
   try {
-    const response = await request("estimate", { key, signal, body: JSON.stringify({ images, budgets }) });
-    return (await response.json()).estimates;
+    return await (await request("v1/estimate", { key, signal, body })).json();
   } catch (error) {
     if (error instanceof Failure) return null;
     throw error;

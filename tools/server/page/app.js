@@ -16,7 +16,7 @@ const LOOK_AGAIN = 3000;
 
 const question = byId("question");
 const tray = new Tray({
-  estimate: (pictures, budgets, signal) => estimate(pictures, budgets, { key: apiKey(), signal }),
+  estimate: (pictures, budget, signal) => estimate(pictures, budget, { key: apiKey(), signal }),
   problem,
 });
 
@@ -41,6 +41,7 @@ async function lookForModel() {
   try {
     model = await servedModel(apiKey());
     byId("model").textContent = model.id;
+    tray.limitBudgets(model.image?.max_tokens);
     if (byId("problem").textContent === missing) problem("");
   } catch (failure) {
     complain(failure);
@@ -160,7 +161,7 @@ function growQuestion() {
 
 async function askExample({ picture, question: text }) {
   if (running) return;
-  const blob = await (await fetch(`page/${picture}`)).blob();
+  const blob = await (await fetch(picture)).blob();
   await tray.add([new File([blob], picture, { type: blob.type })]);
   question.value = text;
   send();

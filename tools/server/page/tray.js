@@ -5,29 +5,27 @@ import { announce, byId, element } from "./dom.js";
 import { forgetPicture, readPicture } from "./pictures.js";
 import { about, count, tokens } from "./units.js";
 
-/** Budgets in tokens a picture. The last is beyond every picture: it is read as large as it is. */
-const BUDGETS = [64, 128, 256, 512, 1024, 2048, 65536];
-const FULL = BUDGETS.length - 1;
+/** Budgets to choose from, in tokens a picture. After the last comes none: as many as the picture has. */
+const BUDGETS = [64, 128, 256, 512, 1024, 2048];
 
 const list = byId("tray");
 const slider = byId("budget");
 
 export class Tray {
   #pictures = [];
-  #costs = null;
+  #budgets = BUDGETS;
   #estimating = new AbortController();
   #estimate;
   #problem;
 
-  /** `estimate(pictures, budgets, signal)` asks the server; `problem(sentence)` shows what went wrong. */
+  /** `estimate(pictures, budget, signal)` asks the server; `problem(sentence)` shows what went wrong. */
   constructor({ estimate, problem }) {
     this.#estimate = estimate;
     this.#problem = problem;
-    slider.max = FULL;
-    slider.value = localStorage["pixtral.budget"] ?? FULL;
+    this.limitBudgets(Infinity);
     slider.addEventListener("input", () => {
-      localStorage["pixtral.budget"] = slider.value;
-      this.#showCost();
+      localStorage["pixtral.budget"] = this.#budget;
+      this.#askCost();
     });
     byId("choose").addEventListener("click", () => byId("files").click());
     byId("files").addEventListener("change", (event) => {
@@ -36,6 +34,20 @@ export class Tray {
     });
     document.addEventListener("paste", (event) => this.#take(event, event.clipboardData));
     this.#listenToDrops();
+  }
+
+  /** Offers only budgets that make a difference to a picture of at most `largest` tokens. */
+  limitBudgets(largest) {
+    this.#budgets = BUDGETS.filter((budget) => !(budget >= largest));
+    slider.max = this.#budgets.length;
+    const chosen = this.#budgets.indexOf(Number(localStorage["pixtral.budget"]));
+    slider.value = chosen < 0 ? slider.max : chosen;
+    this.#askCost();
+  }
+
+  /** Tokens that a picture may take; undefined without a limit. */
+  get #budget() {
+    return this.#budgets[slider.valueAsNumber];
   }
 
   get isEmpty() {
@@ -67,7 +79,7 @@ export class Tray {
 
   /** Empties the tray. Returns the pictures, each with the budget it is to be read at from now on. */
   take() {
-    const budget = slider.valueAsNumber === FULL ? undefined : BUDGETS[slider.valueAsNumber];
+    const budget = this.#budget;
     const taken = this.#pictures.map((picture) => Object.assign(picture, { budget }));
     this.put([]);
     return taken;
@@ -97,24 +109,18 @@ export class Tray {
     this.#estimating.abort();
     this.#estimating = new AbortController();
     const { signal } = this.#estimating;
-    this.#costs = null;
-    this.#showCost();
+    this.#showCost(null);
     if (this.isEmpty) return;
     try {
-      const costs = await this.#estimate(this.#pictures, BUDGETS, signal);
-      if (signal.aborted) return;
-      this.#costs = costs;
-      this.#showCost();
+      const cost = await this.#estimate(this.#pictures, this.#budget, signal);
+      if (!signal.aborted) this.#showCost(cost);
     } catch (error) {
       if (error.name !== "AbortError") throw error;
     }
   }
 
-  #showCost() {
-    const i = slider.valueAsNumber;
-    const limit = i === FULL ? "full" : `at most ${count(BUDGETS[i])} a picture`;
-    const cost = this.#costs?.[i];
-    const parts = [limit];
+  #showCost(cost) {
+    const parts = [this.#budget ? `at most ${count(this.#budget)} a picture` : "full"];
     if (cost) {
       parts.push(tokens(cost.image_tokens.reduce((sum, n) => sum + n, 0)));
       if (typeof cost.seconds === "number") parts.push(about(cost.seconds));

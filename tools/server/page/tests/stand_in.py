@@ -11,7 +11,10 @@ from urllib.parse import urlsplit
 
 PAGE = Path(__file__).parents[1]
 DEMO = PAGE.parents[1] / "pixtral" / "demo"
-POLICY = "default-src 'self'; img-src 'self' data: blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 TYPES = {".html": "text/html; charset=utf-8", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", ".png": "image/png"}
 
 
@@ -128,11 +131,11 @@ class Reply(BaseHTTPRequestHandler):
         if path == "/v1/models":
             if self.owner.key and self.headers["Authorization"] != f"Bearer {self.owner.key}":
                 return refusal(401, "no valid key")(self)
-            model = {"id": "stand-in", "object": "model", "max_model_len": 16384, "max_body_bytes": self.owner.max_body_bytes}
+            image = {"patch_size": 16, "image_size": 1024, "max_tokens": 4160}
+            model = {"id": "stand-in", "object": "model", "max_body_bytes": self.owner.max_body_bytes, "image": image}
             return self.json({"object": "list", "data": [model]})
-        name = "index.html" if path == "/" else path.removeprefix("/page/")
-        file = next((f for f in (PAGE / name, DEMO / name) if "/" not in name and f.is_file()), None)
-        if not file:
+        file = PAGE / (path[1:] or "index.html")
+        if path.count("/") > 1 or not file.is_file():
             return refusal(404, "no such page")(self)
         body = file.read_bytes()
         self.send_response(200)
@@ -142,16 +145,15 @@ class Reply(BaseHTTPRequestHandler):
 
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        if self.path == "/estimate":
-            if not self.owner.estimates:
-                return refusal(404, "no such page")(self)
-            pixels = [image["width"] * image["height"] // 256 for image in body["images"]]
-            return self.json({"estimates": [self._estimate(pixels, budget) for budget in body["budgets"]]})
+        if self.path == "/v1/estimate":
+            return self._estimate(body)
         self.owner.requests.append(body)
         self.owner.keys.append(self.headers["Authorization"])
         return self.owner.replies.pop(0)(self)
 
-    @staticmethod
-    def _estimate(pixels, budget):
-        taken = [min(n, budget) for n in pixels]
-        return {"budget": budget, "image_tokens": taken, "seconds": sum(taken) / 20}
+    def _estimate(self, body):
+        if not self.owner.estimates:
+            return refusal(404, "no such page")(self)
+        budget = body.get("max_image_tokens", 4160)
+        taken = [min(image["width"] * image["height"] // 256, budget) for image in body["images"]]
+        return self.json({"image_tokens": taken, "tokens": sum(taken) + 3, "seconds": sum(taken) / 20})
