@@ -19,6 +19,11 @@ def ask(page, question):
     page.click("#send")
 
 
+def plain(text):
+    """Text without the spaces that keep numbers and units on one line."""
+    return text.replace("\xa0", " ")
+
+
 def answered(page, n=1):
     """The text of answer `n`, once it is complete."""
     page.locator(f".answer:not([aria-busy]) >> nth={n - 1}").wait_for()
@@ -26,18 +31,18 @@ def answered(page, n=1):
 
 
 def readout(page):
-    return page.inner_text(".answer:last-child .status span")
+    return plain(page.inner_text(".answer:last-child .status span"))
 
 
 def problem(page):
     """The sentence that says what went wrong."""
     page.wait_for_selector("#problem:not([hidden])")
-    return page.inner_text("#problem")
+    return plain(page.inner_text("#problem"))
 
 
 def cost(page, contains=""):
     page.locator("#cost output", has_text=contains).wait_for()
-    return page.inner_text("#cost output")
+    return plain(page.inner_text("#cost output"))
 
 
 def set_schema(page, text):
