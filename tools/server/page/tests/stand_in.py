@@ -64,6 +64,7 @@ class StandIn:
         self.estimates = True
         self.key = None
         self.max_body_bytes = 32 << 20
+        self.largest = 4160
         self.closed_early = threading.Event()
         self._server = None
         self.port = 0
@@ -131,7 +132,7 @@ class Reply(BaseHTTPRequestHandler):
         if path == "/v1/models":
             if self.owner.key and self.headers["Authorization"] != f"Bearer {self.owner.key}":
                 return refusal(401, "no valid key")(self)
-            image = {"patch_size": 16, "image_size": 1024, "max_tokens": 4160}
+            image = {"patch_size": 16, "image_size": 1024, "max_tokens": self.owner.largest}
             model = {"id": "stand-in", "object": "model", "max_body_bytes": self.owner.max_body_bytes, "image": image}
             return self.json({"object": "list", "data": [model]})
         file = PAGE / (path[1:] or "index.html")
@@ -154,6 +155,6 @@ class Reply(BaseHTTPRequestHandler):
     def _estimate(self, body):
         if not self.owner.estimates:
             return refusal(404, "no such page")(self)
-        budget = body.get("max_image_tokens", 4160)
+        budget = body.get("max_image_tokens", self.owner.largest)
         taken = [min(image["width"] * image["height"] // 256, budget) for image in body["images"]]
         return self.json({"image_tokens": taken, "tokens": sum(taken) + 3, "seconds": sum(taken) / 20})

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import threading
 
 import pytest
 
@@ -57,20 +58,22 @@ def test_an_answer_is_shown_as_it_comes(page, stand_in):
     assert answered(page) == "First second third."
 
 
-def test_progress_of_reading_is_shown(page, stand_in):
+@pytest.mark.parametrize(
+    "comment, shown", [("reading 512/4160", "Reading 512 of 4,160 tokens"), ("encoding 3/8", "Looking at the pictures, 37 %")]
+)
+def test_progress_of_reading_is_shown(page, stand_in, comment, shown):
+    seen = threading.Event()
+
     def reply(reply):
         reply.stream()
-        reply.send(": reading 512/4160\n\n")
-        page_has_seen_it.wait(5)
+        reply.send(f": {comment}\n\n")
+        seen.wait(5)
         answer("Done.")(reply)
 
-    import threading
-
-    page_has_seen_it = threading.Event()
     stand_in.replies.append(reply)
     ask(page, "Read.")
-    page.locator(".answer .status", has_text="Reading 512 of 4,160 tokens").wait_for()
-    page_has_seen_it.set()
+    page.locator(".answer .status", has_text=shown).wait_for()
+    seen.set()
     assert answered(page) == "Done."
 
 
