@@ -86,7 +86,7 @@ function showActive() {
 export function startSettings(onKey) {
   for (const id of REMEMBERED) {
     const field = byId(id);
-    field.value = localStorage[`pixtral.${id}`] ?? "";
+    field.value = localStorage[`pixtral.${id}`] ?? field.defaultValue;
     field.addEventListener("input", () => {
       localStorage[`pixtral.${id}`] = field.value;
       checkSchema();

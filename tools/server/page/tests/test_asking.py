@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from acting import CHART, PICTURE, add, answered, ask, readout
+from acting import CHART, PICTURE, add, answered, ask, readout, set_field
 from stand_in import answer
 
 
@@ -197,6 +197,7 @@ def test_settings_are_sent_and_remembered(page, stand_in):
 
 def test_what_is_not_set_is_not_sent(page, stand_in):
     stand_in.replies.append(answer("Yes."))
+    set_field(page, "temperature", "")
     ask(page, "Plain?")
     answered(page)
     assert set(stand_in.requests[-1]) == {"model", "messages", "stream", "stream_options"}
