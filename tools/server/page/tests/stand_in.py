@@ -24,7 +24,7 @@ def chunk(content=None, finish=None, usage=None):
     return f"data: {json.dumps({'object': 'chat.completion.chunk', 'choices': [] if usage else choices, 'usage': usage})}\n\n"
 
 
-def answer(*pieces, pause=0.0, finish="stop", prompt=100, cached=0):
+def answer(*pieces, pause=0.0, finish="stop", prompt=100, cached=0, timings=None):
     """A whole streamed answer: `pieces` of text with `pause` seconds before each."""
 
     def write(reply):
@@ -34,7 +34,7 @@ def answer(*pieces, pause=0.0, finish="stop", prompt=100, cached=0):
             reply.send(chunk(piece))
         reply.send(chunk(finish=finish))
         usage = {"prompt_tokens": prompt, "completion_tokens": len(pieces), "prompt_tokens_details": {"cached_tokens": cached}}
-        reply.send(chunk(usage=usage))
+        reply.send(chunk(usage=usage | ({"timings": timings} if timings else {})))
         reply.send("data: [DONE]\n\n")
 
     return write

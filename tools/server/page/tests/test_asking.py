@@ -37,6 +37,13 @@ def test_the_readout_says_tokens_and_time(page, stand_in):
     assert tokens == "11" and 5 < float(rate) <= 21
 
 
+def test_the_rate_is_the_servers_where_it_tells(page, stand_in):
+    stand_in.replies.append(answer(*["word "] * 11, timings={"encode_ms": 0, "prefill_ms": 20, "decode_ms": 500}))
+    ask(page, "Count.")
+    answered(page)
+    assert readout(page).endswith("11 tokens at 20.0 a second")
+
+
 def test_the_next_turn_brings_what_was_said(page, stand_in):
     stand_in.replies += [answer("Pink."), answer("Star.")]
     add(page, PICTURE)
