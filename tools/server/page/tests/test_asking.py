@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import threading
 
 import pytest
@@ -32,9 +33,8 @@ def test_the_readout_says_tokens_and_time(page, stand_in):
     ask(page, "Count.")
     answered(page)
     shown = readout(page)
-    assert shown.startswith("1,304 tokens read (272 known before) · first token after 0.")
-    tokens, rate = shown.split(" · ")[-1].removesuffix(" a second").split(" tokens at ")
-    assert tokens == "11" and 5 < float(rate) <= 21
+    assert re.match(r"1,304 tokens read \(272 known before\) · first token after [\d.]+ s · ", shown)
+    assert re.search(r" · 11 tokens at [\d.,]+ a second$", shown)
 
 
 def test_the_rate_is_the_servers_where_it_tells(page, stand_in):
@@ -188,7 +188,7 @@ def test_settings_are_sent_and_remembered(page, stand_in):
     stand_in.replies += [answer("Arr."), answer("Arr.", finish="length")]
     page.click("#open-settings")
     page.fill("#system", "You are a pirate.")
-    page.fill("#temperature", "0.35")
+    page.fill("#temperature", "0.333")
     page.fill("#max-tokens", "7")
     page.keyboard.press("Escape")
     page.reload()
@@ -196,7 +196,7 @@ def test_settings_are_sent_and_remembered(page, stand_in):
     answered(page)
     request = stand_in.requests[-1]
     assert request["messages"][0] == {"role": "system", "content": "You are a pirate."}
-    assert (request["temperature"], request["max_tokens"], request["model"]) == (0.35, 7, "stand-in")
+    assert (request["temperature"], request["max_tokens"], request["model"]) == (0.333, 7, "stand-in")
     ask(page, "And?")
     answered(page, 2)
     assert page.inner_text(".cut") == "Cut short at 7 tokens, the limit in Settings."
