@@ -1,9 +1,10 @@
 //! What a machine can run: from the sizes of a model's parts, a machine's memory and its bandwidth
-//! to the longest conversation, the pictures in it and the speed to expect. Arithmetic alone: it
-//! opens no file and asks no machine.
+//! to the longest conversation, the pictures in it and the speed to expect. Arithmetic, on sizes that
+//! are known or measured on graphs without memory: it opens no file and asks no machine.
 
-use super::KvType;
+use super::{DecoderOptions, KvType, MemoryNeeds, needs::PROCESS};
 use crate::{
+    Result,
     config::{Config, Group, TensorSpec, inventory},
     preprocess::Patches,
 };
@@ -59,21 +60,6 @@ impl Footprint {
         self.decoder + self.embedding / u64::from(self.config.text.vocab_size)
     }
 
-    /// Working memory of reading prompts in batches of `n_batch` tokens and of encoding a picture of
-    /// the largest size, with the rows that it becomes. The widest moment of a layer: the two halves
-    /// of its feed-forward network, the residual stream and its norm, in f32.
-    fn working(&self, n_batch: u64) -> u64 {
-        let (text, vision) = (&self.config.text, &self.config.vision);
-        let widest = |ffn: u32, dim: u32| 4 * 2 * (u64::from(ffn) + u64::from(dim));
-        let logits = 4 * u64::from(text.vocab_size);
-        let n_patches = self.largest_picture().n_patches() as u64;
-        let rows = 4 * n_patches * u64::from(text.embedding_length);
-        n_batch * widest(text.feed_forward_length, text.embedding_length)
-            + logits
-            + n_patches * widest(vision.feed_forward_length, vision.embedding_length)
-            + rows
-    }
-
     /// The grid of a square picture of the largest size.
     fn largest_picture(&self) -> Patches {
         let vision = &self.config.vision;
@@ -82,6 +68,48 @@ impl Footprint {
             rows: side,
             cols: side,
         }
+    }
+}
+
+/// What running a model takes beside weights, keys and values, by the length of the context.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct WorkingMemory {
+    /// A short context in tokens, and the bytes at that and any shorter one.
+    short: (u64, u64),
+    /// The longest context, and the bytes there.
+    long: (u64, u64),
+}
+
+impl WorkingMemory {
+    /// Measures it for a model of shape `config`, run as `options` say, except for the context.
+    ///
+    /// Errors if the options make no sense for the model.
+    pub fn measure(config: &Config, options: &DecoderOptions) -> Result<Self> {
+        let at = |n_ctx: u64| -> Result<(u64, u64)> {
+            let options = DecoderOptions {
+                n_ctx: n_ctx as usize,
+                ..*options
+            };
+            let needs = MemoryNeeds::of_shape(config, &options)?;
+            Ok((n_ctx, needs.total() - needs.kv_cache + PROCESS))
+        };
+        let longest = u64::from(config.text.context_length);
+        let (short, long) = (at(LEAST_CTX.min(longest))?, at(longest)?);
+        Ok(Self {
+            short,
+            long: (long.0, long.1.max(short.1)),
+        })
+    }
+
+    /// Bytes for a context of `n_ctx` tokens. Between the contexts measured they are taken to grow
+    /// evenly, as masks do; what does not grow at first needs less than that.
+    fn at(&self, n_ctx: u64) -> u64 {
+        let ((short, least), (long, most)) = (self.short, self.long);
+        if n_ctx <= short {
+            return least;
+        }
+        let part = u128::from(n_ctx - short) * u128::from(most - least);
+        least + part.div_ceil(u128::from(long - short)) as u64
     }
 }
 
@@ -122,15 +150,19 @@ pub struct Fit {
     pub tokens_per_s_full: f64,
 }
 
-/// What `machine` can do with the model of this `footprint`, keys and values stored as `kv_type` and
-/// prompts read in batches of `n_batch` tokens.
-pub fn fit(footprint: &Footprint, machine: &Machine, kv_type: KvType, n_batch: u64) -> Fit {
+/// What `machine` can do with the model of this `footprint` and `working` memory, keys and values
+/// stored as `kv_type`.
+pub fn fit(
+    footprint: &Footprint,
+    working: &WorkingMemory,
+    machine: &Machine,
+    kv_type: KvType,
+) -> Fit {
     let text = &footprint.config.text;
     let kv_per_token = kv_type.bytes_per_token(text);
-    let working = footprint.working(n_batch);
     let n_ctx_beside = |weights: u64| {
-        let left = machine.memory.saturating_sub(weights + working);
-        (left / kv_per_token).min(u64::from(text.context_length))
+        let fits = |n: u64| weights + n * kv_per_token + working.at(n) <= machine.memory;
+        longest(u64::from(text.context_length), fits)
     };
     // Room for a large picture is worth more than a vision tower that is there at once.
     let picture = footprint.largest_picture().n_tokens() as u64 + TEXT_TOKENS;
@@ -163,6 +195,20 @@ pub fn fit(footprint: &Footprint, machine: &Machine, kv_type: KvType, n_batch: u
     }
 }
 
+/// The largest number up to `most` that `fits`, if all smaller ones do; 0 if none does.
+fn longest(most: u64, fits: impl Fn(u64) -> bool) -> u64 {
+    let (mut least, mut most) = (0, most);
+    while least < most {
+        let middle = most - (most - least) / 2;
+        if fits(middle) {
+            least = middle;
+        } else {
+            most = middle - 1;
+        }
+    }
+    least
+}
+
 /// Tokens of the largest square picture that leaves room for some text in `n_ctx` tokens.
 fn picture_tokens(footprint: &Footprint, n_ctx: u64) -> u64 {
     let room = n_ctx.saturating_sub(TEXT_TOKENS);
@@ -190,6 +236,12 @@ mod tests {
         Footprint::new(&Config::pixtral_12b(), |spec| spec.n_elements() * bits / 8)
     }
 
+    /// As large as measured for Pixtral-12B, about.
+    const WORKING: WorkingMemory = WorkingMemory {
+        short: (LEAST_CTX, GIB / 2),
+        long: (131_072, GIB),
+    };
+
     fn machine(memory: u64) -> Machine {
         Machine {
             memory,
@@ -198,14 +250,14 @@ mod tests {
     }
 
     /// Everything that `fit` says must be in memory at once.
-    fn needed(footprint: &Footprint, fit: &Fit, kv_type: KvType, n_batch: u64) -> u64 {
+    fn needed(footprint: &Footprint, working: &WorkingMemory, fit: &Fit, kv_type: KvType) -> u64 {
         let weights = match fit.resident {
             Resident::All => footprint.weights(),
             Resident::Decoder => footprint.decoder,
             Resident::Nothing => 0,
         };
         let cache = fit.n_ctx * kv_type.bytes_per_token(&footprint.config.text);
-        weights + cache + footprint.working(n_batch)
+        weights + cache + working.at(fit.n_ctx)
     }
 
     #[test]
@@ -222,7 +274,7 @@ mod tests {
     #[test]
     fn generating_is_as_fast_as_memory_is_read() {
         let footprint = footprint(4);
-        let fit = fit(&footprint, &machine(64 * GIB), KvType::F16, 512);
+        let fit = fit(&footprint, &WORKING, &machine(64 * GIB), KvType::F16);
         let bytes = fit.tokens_per_s * footprint.bytes_per_token() as f64;
         assert!((bytes - EFFICIENCY * 10e9).abs() < 1.0);
         assert!(fit.tokens_per_s_full < fit.tokens_per_s);
@@ -230,7 +282,7 @@ mod tests {
 
     #[test]
     fn a_large_machine_holds_the_whole_context_and_its_pictures() {
-        let fit = fit(&footprint(4), &machine(64 * GIB), KvType::F16, 512);
+        let fit = fit(&footprint(4), &WORKING, &machine(64 * GIB), KvType::F16);
         assert_eq!(fit.resident, Resident::All);
         assert_eq!(fit.n_ctx, 131_072);
         assert_eq!(fit.picture_tokens, 64 * 65);
@@ -238,13 +290,38 @@ mod tests {
     }
 
     #[test]
+    fn no_context_takes_more_than_is_reckoned_with() {
+        let config = Config::pixtral_12b();
+        let options = DecoderOptions {
+            n_ctx: 0,
+            n_ubatch: 512,
+            kv_type: KvType::F16,
+            n_threads: 1,
+            n_sequences: 1,
+            reserve_bytes: 1 << 20,
+        };
+        let working = WorkingMemory::measure(&config, &options).unwrap();
+        let full = config.text.context_length as usize;
+        for n_ctx in [8, 500, 1024, 5000, 8192, 50_000, full] {
+            let options = DecoderOptions { n_ctx, ..options };
+            let needs = MemoryNeeds::of_shape(&config, &options).unwrap();
+            let taken = needs.total() - needs.kv_cache + PROCESS;
+            let reckoned = working.at(n_ctx as u64);
+            assert!(taken <= reckoned, "{n_ctx}: {taken} of {reckoned}");
+            if n_ctx == full {
+                assert_eq!(taken, reckoned);
+            }
+        }
+    }
+
+    #[test]
     fn between_fitting_and_not_the_decoder_alone_stays() {
         let footprint = footprint(4);
-        let enough = footprint.weights() + footprint.working(512);
+        let enough = footprint.weights() + WORKING.at(0);
         let kinds = [enough + GIB, enough, footprint.decoder / 2]
-            .map(|memory| fit(&footprint, &machine(memory), KvType::F16, 512).resident);
+            .map(|memory| fit(&footprint, &WORKING, &machine(memory), KvType::F16).resident);
         assert_eq!(kinds, [Resident::All, Resident::Decoder, Resident::Nothing]);
-        let none = fit(&footprint, &machine(GIB), KvType::F16, 512);
+        let none = fit(&footprint, &WORKING, &machine(GIB), KvType::F16);
         assert_eq!((none.n_ctx, none.n_pictures), (0, 0));
         assert_eq!(none.tokens_per_s, 0.0);
     }
@@ -256,15 +333,19 @@ mod tests {
             memory in 0..40 * GIB,
             more in 0..8 * GIB,
             kv in 0usize..3,
-            n_batch in 1u64..2048,
+            (least, growth) in (0..GIB, 0..4 * GIB),
         ) {
             let (footprint, kv_type) = (footprint(bits), KV_TYPES[kv]);
-            let small = fit(&footprint, &machine(memory), kv_type, n_batch);
+            let working = WorkingMemory {
+                short: (LEAST_CTX, least),
+                long: (131_072, least + growth),
+            };
+            let small = fit(&footprint, &working, &machine(memory), kv_type);
             prop_assert!(
                 small.resident == Resident::Nothing
-                    || needed(&footprint, &small, kv_type, n_batch) <= memory
+                    || needed(&footprint, &working, &small, kv_type) <= memory
             );
-            let large = fit(&footprint, &machine(memory + more), kv_type, n_batch);
+            let large = fit(&footprint, &working, &machine(memory + more), kv_type);
             let rank = |fit: &Fit| match fit.resident {
                 Resident::Nothing => 0,
                 Resident::Decoder => 1,

@@ -6,6 +6,7 @@
 //! machine can run ([`fit`]). It knows nothing of text, templates or sampling.
 
 mod bandwidth;
+mod bytes;
 mod calibrate;
 mod decoder;
 mod encoder;
@@ -24,6 +25,7 @@ mod testing;
 mod threads;
 
 pub use bandwidth::memory_bandwidth;
+pub use bytes::Bytes;
 pub(crate) use calibrate::calibrate;
 pub use decoder::{Decoder, DecoderOptions, ImageRow, Outputs, Part, Run};
 pub use encoder::{ImageEmbedding, VisionEncoder};

@@ -4,16 +4,18 @@
 use super::{PlacedModel, decoder::DecoderOptions, kv_cache::KvCache, memory::Available, paging};
 use crate::{
     Error, ErrorKind, Result,
-    config::Group,
-    ggml::{Graph, Scheduler},
+    config::{Config, Group, Role, inventory},
+    ggml::{Backend, Buffer, CancelFlag, Context, Device, Graph, Scheduler, Tensor, Type},
     model::{
-        decoder::{DecoderGraph, KvLayer, Shape},
-        vision::VisionGraph,
+        Weights,
+        decoder::{self, DecoderGraph, KvLayer, Shape},
+        vision::{self, VisionGraph},
     },
 };
+use std::collections::HashMap;
 
 /// What this process itself takes: code, tokenizer, threads' stacks, graphs.
-const PROCESS: u64 = 96 << 20;
+pub(super) const PROCESS: u64 = 96 << 20;
 
 /// Bytes of this machine's memory that the system cannot take back while a model runs. What other
 /// devices hold is not counted.
@@ -42,37 +44,52 @@ impl MemoryNeeds {
         scheduler: &Scheduler,
         caches: &[KvCache],
     ) -> Result<Self> {
-        let config = placed.model().config();
-        let on_cpu = |graph: &Graph| -> Result<u64> {
-            let sizes = scheduler.measure(graph)?;
-            Ok(sizes.last().copied().unwrap_or_default())
-        };
-        let n_tokens = options.most_tokens();
         let layers: Vec<&[KvLayer]> = caches.iter().map(KvCache::layers).collect();
-        let weights = placed.weights();
-        let mut decoder = 0;
-        // Text, both, pictures: which takes the most depends on how memory happens to be reused.
-        for n_image_rows in [0, n_tokens / 2, n_tokens] {
-            let shape = Shape {
-                spans: options.full_spans(n_tokens),
-                n_image_rows,
-                n_outputs: options.n_sequences.min(n_tokens),
-                keep_taps: false,
-            };
-            let graph = DecoderGraph::build(&config.text, &weights.decoder, &layers, shape)?;
-            decoder = on_cpu(&graph.graph)?.max(decoder);
-        }
-        let mut vision = 0;
-        if placed.is_on_cpu(Group::Vision) {
-            let side = (config.vision.image_size / config.vision.patch_size).max(1) as usize;
-            let graph = VisionGraph::build(&config.vision, &weights.vision, side * side, false)?;
-            vision = on_cpu(&graph.graph)?;
-        }
+        let working = Working {
+            config: placed.model().config(),
+            weights: placed.weights(),
+            scheduler,
+        };
         Ok(Self {
-            decoder,
-            vision,
+            decoder: working.decoder(options, &layers)?,
+            vision: match placed.is_on_cpu(Group::Vision) {
+                true => working.vision()?,
+                false => 0,
+            },
             reserve: options.reserve_bytes,
             ..Self::of_cache(placed, options)
+        })
+    }
+
+    /// Measures what a decoder of any model of shape `config`, set up by `options`, needs on the CPU.
+    /// There need be no such model: its graphs are built on weights without memory, and the sizes of
+    /// what is computed do not depend on the weights' types.
+    pub fn of_shape(config: &Config, options: &DecoderOptions) -> Result<Self> {
+        let text = &config.text;
+        options.kv_type.check(text)?;
+        let cpu = Backend::cpu(1, CancelFlag::default())?;
+        let weights = imagined_weights(config, cpu.device())?;
+        let n_sequences = options.n_sequences;
+        let cells = Context::new(2 * text.block_count as usize * n_sequences, 0)?;
+        let caches: Vec<Vec<KvLayer>> = (0..n_sequences)
+            .map(|_| {
+                let layer = |_| options.kv_type.layer(&cells, text, options.n_ctx);
+                (0..text.block_count).map(layer).collect()
+            })
+            .collect();
+        let caches: Vec<&[KvLayer]> = caches.iter().map(Vec::as_slice).collect();
+        Buffer::imagine_on(&cells, cpu.device())?;
+        let n_nodes = decoder::max_nodes(text, n_sequences).max(vision::max_nodes(&config.vision));
+        let working = Working {
+            config,
+            weights: &weights,
+            scheduler: &Scheduler::new(cpu, n_nodes)?,
+        };
+        Ok(Self {
+            kv_cache: (n_sequences * options.n_ctx) as u64 * options.kv_type.bytes_per_token(text),
+            decoder: working.decoder(options, &caches)?,
+            vision: working.vision()?,
+            reserve: options.reserve_bytes,
         })
     }
 
@@ -158,6 +175,66 @@ impl MemoryNeeds {
     }
 }
 
+/// Measures the working memory of a model's graphs on the CPU.
+struct Working<'a> {
+    config: &'a Config,
+    weights: &'a Weights,
+    scheduler: &'a Scheduler,
+}
+
+impl Working<'_> {
+    /// Of the largest runs of a decoder set up by `options`, at a full context.
+    fn decoder(&self, options: &DecoderOptions, caches: &[&[KvLayer]]) -> Result<u64> {
+        let n_tokens = options.most_tokens();
+        let mut most = 0;
+        // Text, both, pictures: which takes the most depends on how memory happens to be reused.
+        for n_image_rows in [0, n_tokens / 2, n_tokens] {
+            let shape = Shape {
+                spans: options.full_spans(n_tokens),
+                n_image_rows,
+                n_outputs: options.n_sequences.min(n_tokens),
+                keep_taps: false,
+            };
+            let graph =
+                DecoderGraph::build(&self.config.text, &self.weights.decoder, caches, shape)?;
+            most = self.on_cpu(&graph.graph)?.max(most);
+        }
+        Ok(most)
+    }
+
+    /// Of the vision tower, with the largest picture.
+    fn vision(&self) -> Result<u64> {
+        let vision = &self.config.vision;
+        let side = (vision.image_size / vision.patch_size).max(1) as usize;
+        let graph = VisionGraph::build(vision, &self.weights.vision, side * side, false)?;
+        self.on_cpu(&graph.graph)
+    }
+
+    fn on_cpu(&self, graph: &Graph) -> Result<u64> {
+        let sizes = self.scheduler.measure(graph)?;
+        Ok(sizes.last().copied().unwrap_or_default())
+    }
+}
+
+/// Weights of a model of shape `config` that look as if they were on `device`.
+fn imagined_weights(config: &Config, device: &Device) -> Result<Weights> {
+    let specs = inventory(config);
+    let context = Context::new(specs.len(), 0)?;
+    let tensors: HashMap<&str, Tensor> = specs
+        .iter()
+        .map(|spec| {
+            let ty = match spec.role {
+                Role::Norm | Role::Bias => Type::F32,
+                _ => Type::F16,
+            };
+            let dims: Vec<usize> = spec.dims.iter().map(|&n| n as usize).collect();
+            (spec.name.as_str(), context.tensor(ty, &dims))
+        })
+        .collect();
+    Buffer::imagine_on(&context, device)?;
+    Weights::collect(config, |name| Ok(tensors[name].clone()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,6 +279,21 @@ mod tests {
         };
         let batches = Decoder::memory_needs(&model, &batches).unwrap();
         assert!(batches.decoder > small.decoder, "{batches:?}");
+    }
+
+    #[test]
+    fn a_shape_alone_needs_what_its_models_need() {
+        let model = testing::model();
+        for (n_ctx, kv_type) in [(64, KvType::F16), (200, KvType::F32)] {
+            let options = DecoderOptions {
+                kv_type,
+                ..options(n_ctx)
+            };
+            assert_eq!(
+                MemoryNeeds::of_shape(model.config(), &options).unwrap(),
+                Decoder::memory_needs(&model, &options).unwrap()
+            );
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::planner::GpuLayers;
 use crate::{
     Error, ErrorKind, Result,
     ggml::{Device, DeviceKind, Memory},
+    runtime::Bytes,
 };
 use std::{fmt, str::FromStr};
 
@@ -92,38 +93,6 @@ impl fmt::Display for GpuLayers {
             Self::All => f.pad("all"),
             Self::Count(n) => n.fmt(f),
         }
-    }
-}
-
-/// A number of bytes as people write it: `6GiB`, `500M`, `1073741824`; units are powers of 1024.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bytes(pub u64);
-
-impl FromStr for Bytes {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        let trimmed = text.trim();
-        let digits = trimmed.find(|c: char| !c.is_ascii_digit() && c != '.');
-        let (number, unit) = trimmed.split_at(digits.unwrap_or(trimmed.len()));
-        let shift = match unit.trim().to_lowercase().as_str() {
-            "" | "b" => Some(0),
-            "k" | "kb" | "kib" => Some(10),
-            "m" | "mb" | "mib" => Some(20),
-            "g" | "gb" | "gib" => Some(30),
-            "t" | "tb" | "tib" => Some(40),
-            _ => None,
-        };
-        let bytes = shift.and_then(|shift| {
-            let number: f64 = number.parse().ok()?;
-            let bytes = number * (1u64 << shift) as f64;
-            (bytes < u64::MAX as f64).then_some(Self(bytes as u64))
-        });
-        bytes.ok_or_else(|| {
-            invalid(format!(
-                "size {text:?}, expected one such as 6GiB or 500MiB"
-            ))
-        })
     }
 }
 

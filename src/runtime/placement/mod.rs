@@ -14,7 +14,7 @@ mod planner;
 #[cfg(test)]
 mod planner_tests;
 
-pub use devices::{Bytes, DeviceChoice, PlacementOptions};
+pub use devices::{DeviceChoice, PlacementOptions};
 pub use json::device_json;
 pub use placed_model::{PlacedModel, Uploaded};
 pub use placer::Placer;

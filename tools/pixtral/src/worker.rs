@@ -5,7 +5,7 @@ use etcetera::BaseStrategy;
 use pixtral::{
     Error, ErrorKind, Result,
     ggml::{CancelFlag, Device, DeviceKind, Server, ServerEvent, ServerOptions},
-    runtime::{performance_cores, placement::Bytes},
+    runtime::{Bytes, performance_cores},
 };
 use pixtral_terminal::{Interrupt, outln, units};
 use std::path::PathBuf;

@@ -1,10 +1,8 @@
 //! `pixtral fit`: what this machine, or another, can run.
 
-mod amounts;
 mod report;
 
 use crate::memory;
-use amounts::{parse_bandwidth, parse_bytes};
 use clap::Args;
 use pixtral::{
     Error, ErrorKind, Result,
@@ -13,11 +11,11 @@ use pixtral::{
     gguf::{File, TensorType},
     quantize::{Recipe, Report as Sizes, TYPES, preview},
     runtime::{
-        KvType,
-        fit::{Footprint, Machine, fit},
+        Bytes, DecoderOptions, KvType,
+        fit::{Footprint, Machine, WorkingMemory, fit},
         memory_bandwidth, performance_cores,
     },
-    session::DEFAULT_UBATCH,
+    session::SessionOptions,
 };
 use pixtral_terminal::{out, outln, progress::spinner};
 use report::{Report, Row};
@@ -42,13 +40,13 @@ pub struct FitArgs {
     #[arg(long = "type", value_name = "TYPE")]
     types: Vec<TensorType>,
     /// Memory of the machine, such as 8GiB [default: this machine's]
-    #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
-    memory: Option<u64>,
+    #[arg(long, value_name = "SIZE")]
+    memory: Option<Bytes>,
     /// What of it is left to the system and other programs
-    #[arg(long, value_name = "SIZE", value_parser = parse_bytes, default_value = "512MiB")]
-    reserve: u64,
+    #[arg(long, value_name = "SIZE", default_value = "512MiB")]
+    reserve: Bytes,
     /// How fast memory is read, such as 17GB/s [default: measured here]
-    #[arg(long, value_name = "RATE", value_parser = parse_bandwidth)]
+    #[arg(long, value_name = "RATE", value_parser = parse_rate)]
     bandwidth: Option<f64>,
     /// Storage of keys and values: f16, q8_0 (half the memory) or f32
     #[arg(long, value_name = "TYPE", default_value = "f16")]
@@ -60,7 +58,8 @@ pub struct FitArgs {
 
 /// Runs the command.
 pub fn run(args: &FitArgs) -> Result<()> {
-    let memory = args.memory.or_else(memory::machine).ok_or_else(|| {
+    let stated = args.memory.map(|Bytes(n)| n);
+    let memory = stated.or_else(memory::machine).ok_or_else(|| {
         Error::new(
             ErrorKind::InvalidArgument,
             "this system does not say how much memory it has: state it with --memory",
@@ -68,7 +67,7 @@ pub fn run(args: &FitArgs) -> Result<()> {
     })?;
     let models = models(args)?;
     let machine = Machine {
-        memory: memory.saturating_sub(args.reserve),
+        memory: memory.saturating_sub(args.reserve.0),
         bandwidth: args.bandwidth.unwrap_or_else(measure),
     };
     let report = Report {
@@ -77,17 +76,33 @@ pub fn run(args: &FitArgs) -> Result<()> {
         bandwidth: machine.bandwidth,
         rows: models
             .into_iter()
-            .map(|(name, footprint)| Row {
-                fit: fit(&footprint, &machine, args.kv_type, DEFAULT_UBATCH as u64),
-                weights: footprint.weights(),
-                name,
+            .map(|(name, footprint)| {
+                let working = working(&footprint.config, args.kv_type)?;
+                Ok(Row {
+                    fit: fit(&footprint, &working, &machine, args.kv_type),
+                    weights: footprint.weights(),
+                    name,
+                })
             })
-            .collect(),
+            .collect::<Result<_>>()?,
     };
     match args.json {
         true => outln!("{}", report.to_json()),
         false => out!("{report}"),
     }
+}
+
+/// What a conversation with the usual settings takes beside weights, keys and values.
+fn working(config: &Config, kv_type: KvType) -> Result<WorkingMemory> {
+    let usual = SessionOptions::default();
+    let options = DecoderOptions {
+        n_ctx: 0,
+        n_ubatch: usual.n_ubatch,
+        kv_type,
+        n_threads: 1,
+        reserve_bytes: usual.image_cache_bytes as u64,
+    };
+    WorkingMemory::measure(config, &options)
 }
 
 fn measure() -> f64 {
@@ -138,9 +153,29 @@ fn of_sizes(config: &Config, sizes: &Sizes) -> Footprint {
     }
 }
 
+/// Reads bytes a second: a size and `/s`.
+fn parse_rate(text: &str) -> std::result::Result<f64, String> {
+    let size = text.trim().strip_suffix("/s");
+    match size.and_then(|size| size.parse::<Bytes>().ok()) {
+        Some(Bytes(rate)) if rate > 0 => Ok(rate as f64),
+        _ => Err("expected a rate such as 17GB/s".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rates_are_sizes_a_second() {
+        assert_eq!(parse_rate("17GB/s"), Ok(17e9));
+        assert_eq!(parse_rate(" 1.5 GiB/s"), Ok(1.5 * f64::from(1 << 30)));
+        for bad in [
+            "0GB/s", "17", "17/s", "17GB", "GB/s", "17GB/h", "-1GB/s", "",
+        ] {
+            assert!(parse_rate(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn the_parts_of_a_recipe_are_all_of_its_file() {

@@ -52,7 +52,7 @@ impl Report<'_> {
             .collect();
         json!({
             "memory_bytes": self.memory,
-            "reserve_bytes": self.args.reserve,
+            "reserve_bytes": self.args.reserve.0,
             "bandwidth_bytes_per_s": self.bandwidth,
             "bandwidth_measured": self.args.bandwidth.is_none(),
             "kv_type": self.args.kv_type.to_string(),
@@ -102,7 +102,7 @@ impl fmt::Display for Report<'_> {
             f,
             "{} of memory, {} of it for the system; read at {:.1} GB/s ({}); keys and values in {}",
             units::bytes(self.memory),
-            units::bytes(self.args.reserve),
+            units::bytes(self.args.reserve.0),
             self.bandwidth / 1e9,
             match self.args.bandwidth {
                 Some(_) => "as stated",
