@@ -174,6 +174,12 @@ impl Context<'_> {
             Ok("apple") => build.define("_DARWIN_C_SOURCE", None),
             _ => build.define("_GNU_SOURCE", None),
         };
+        let is = |variable, value| env::var(variable).as_deref() == Ok(value);
+        if is("CARGO_CFG_TARGET_OS", "windows") && is("CARGO_CFG_TARGET_ENV", "gnu") {
+            // Windows 7's interfaces do. ggml asks later ones to leave a thread's clock alone, by a
+            // type that MinGW-w64 10 lacks.
+            build.define("_WIN32_WINNT", "0x0601");
+        }
         build
     }
 
