@@ -343,3 +343,59 @@ fn a_senseless_number_of_threads_is_refused() {
         assert_eq!(error.kind(), ErrorKind::InvalidArgument);
     }
 }
+
+#[test]
+fn an_input_can_be_filled_piece_by_piece_and_not_beyond_its_end() {
+    let (graph, input, _) = two_steps();
+    let mut scheduler = scheduler();
+    scheduler.place(&graph).unwrap();
+    let n = input.n_elements();
+    for i in 0..n {
+        scheduler.write_at(&graph, &input, i, &[i as f32]).unwrap();
+    }
+    let mut found = vec![0.0; n];
+    scheduler.read(&graph, &input, 0, &mut found).unwrap();
+    let expected: Vec<f32> = (0..n).map(|i| i as f32).collect();
+    assert_eq!(found, expected);
+    let beyond = scheduler.write_at(&graph, &input, n, &[1.0f32]);
+    assert_eq!(beyond.unwrap_err().kind(), ErrorKind::Internal);
+}
+
+#[test]
+fn results_go_to_room_of_the_right_size_only() {
+    let (graph, input, result) = two_steps();
+    let mut scheduler = scheduler();
+    scheduler.place(&graph).unwrap();
+    let n = input.n_elements();
+    scheduler.write(&graph, &input, &vec![2.0f32; n]).unwrap();
+    let read = |scheduler: &mut Scheduler, room: usize| {
+        scheduler.run_and_read(&graph, None, &result, || vec![0.0f32; room])
+    };
+    let queued = read(&mut scheduler, n).unwrap();
+    let mut after = vec![0.0; n];
+    scheduler.read(&graph, &result, 0, &mut after).unwrap();
+    assert_eq!(queued, after);
+    assert_ne!(queued, vec![0.0; n]);
+    let e = read(&mut scheduler, n - 1).unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Internal);
+}
+
+#[test]
+fn a_graph_can_be_bound_to_the_weights_that_the_cpu_has() {
+    let cpu = Device::cpu().unwrap();
+    let [weights, others] = [(); 2].map(|()| Context::new(1, 0).unwrap());
+    let weight = weights.tensor(Type::F32, &[4, 4]);
+    let cache = others.tensor(Type::F32, &[4, 4]);
+    Buffer::allocate_weights_on(&weights, &cpu).unwrap();
+    Buffer::allocate_on(&others, &cpu).unwrap();
+    let mut graph = Graph::new(16).unwrap();
+    let ctx = graph.context();
+    let input = ctx.input("input", Type::F32, &[4, 1]);
+    let product = ctx.mul_mat(&weight, &input);
+    let sum = ctx.add(&ctx.mul_mat(&cache, &product), &input);
+    graph.expand(&sum);
+    assert_eq!(graph.bound_to_host_weights().count(), 0);
+    graph.compute_at_weights();
+    let bound: Vec<_> = graph.bound_to_host_weights().collect();
+    assert_eq!(bound, [product.as_ptr()]);
+}

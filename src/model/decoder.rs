@@ -13,6 +13,10 @@ use crate::{
 /// Prefix of the names of the layers' outputs: `txt.0`, `txt.1`, ….
 pub const LAYER_PREFIX: &str = "txt.";
 
+/// Fewest tokens for which weights on the CPU are copied to a device that computes with them: the
+/// copy of a layer took as long as computing it for 160 tokens with 16 cores (docs/SPEED.md).
+const WORTH_COPYING_WEIGHTS: usize = 160;
+
 /// The sizes that decide a decoder graph's shape: two runs of equal sizes share one graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
@@ -117,6 +121,9 @@ impl DecoderGraph {
         ends.extend(logits.clone());
         let taps = taps.into_kept();
         graph.compute_on_cpu(&embedded);
+        if shape.n_tokens < WORTH_COPYING_WEIGHTS {
+            graph.compute_at_weights();
+        }
         for end in &ends {
             graph.expand(end);
         }
@@ -196,8 +203,10 @@ impl Inputs {
         let v = heads(ctx, &attention.v, h, head_dim);
         let (n_kv, n_head_kv) = (self.mask.dims()[0], config.head_count_kv as usize);
         let [k, v] = [(k, &cache.k), (v, &cache.v)].map(|(new, cache)| {
-            let n_tokens = new.dims()[2];
-            let new = ctx.reshape(&new, [n_head_kv * head_dim, n_tokens, 1]);
+            let (n_tokens, row_bytes) = (new.dims()[2], new.strides()[2]);
+            let row_strides = [row_bytes, n_tokens * row_bytes];
+            // A view, not a reshape: turning keys and writing them is one kernel on GPUs then.
+            let new = ctx.view_3d(&new, [n_head_kv * head_dim, n_tokens, 1], row_strides, 0);
             let cache = ctx.set_rows(cache, &new, &self.cells); // [kv, n_ctx]
             let head_bytes = cache.ty().row_bytes(head_dim);
             let cell_bytes = cache.strides()[1];

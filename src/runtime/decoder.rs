@@ -12,7 +12,7 @@ use super::{
 use crate::{
     Error, ErrorKind, Result,
     config::{Group, TextConfig},
-    ggml::{Backend, CancelFlag, Graph, Observer, Scheduler},
+    ggml::{Backend, CancelFlag, Observer, Scheduler, Tensor},
     model::{
         decoder::{DecoderGraph, LAYER_PREFIX, Shape, max_nodes},
         text_periods,
@@ -25,10 +25,6 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-
-/// Attention looks at whole steps of this many cells, so that the graph of a single token can be
-/// used again for the next ones.
-const KV_STEP: usize = 256;
 
 /// How a [`Decoder`] is set up.
 #[derive(Clone, Copy, Debug)]
@@ -138,7 +134,7 @@ impl Decoder {
             .map(Group::Block)
             .chain([Group::Output]);
         let devices = placed_model.backends(groups, &cancel)?;
-        let cpu = Backend::cpu(options.n_threads, cancel)?;
+        let cpu = Backend::cpu(plan.decoder_threads(options.n_threads), cancel)?;
         let homes = plan
             .layers
             .iter()
@@ -173,7 +169,7 @@ impl Decoder {
         let shape = |n_tokens: usize, n_outputs: usize| Shape {
             n_tokens,
             n_image_rows: n_tokens / 2,
-            n_kv: n_ctx,
+            n_kv: self.cache.n_visible(n_ctx),
             n_outputs,
             keep_taps: false,
         };
@@ -299,46 +295,44 @@ impl Decoder {
     /// All of the run is computed as one batch. Errors with `ContextFull` if it does not fit, and
     /// with `Cancelled` if the cancel flag was set meanwhile; the sequence is then as before.
     pub fn append(&mut self, run: &Run, outputs: Outputs, logits: &mut Vec<f32>) -> Result<()> {
-        self.compute(run, outputs, false, |scheduler, graph| {
-            logits.clear();
-            if let Some(tensor) = &graph.logits {
-                logits.resize(tensor.n_elements(), 0.0);
-                scheduler.read(&graph.graph, tensor, 0, logits)?;
-            }
-            Ok(())
-        })
+        self.compute(run, outputs, false, logits, |_, _| Ok(()))
     }
 
     /// Appends `run` and returns every layer's output by name (`txt.0`, …), one row a token: for
     /// comparing with a reference.
     pub fn trace(&mut self, run: &Run) -> Result<Vec<(String, Vec<f32>)>> {
-        self.compute(run, Outputs::All, true, |scheduler, graph| {
-            graph
-                .taps
-                .iter()
-                .map(|tap| {
-                    let mut values = vec![0.0; tap.n_elements()];
-                    scheduler.read(&graph.graph, tap, 0, &mut values)?;
-                    Ok((tap.name(), values))
-                })
-                .collect()
-        })
+        self.compute(
+            run,
+            Outputs::All,
+            true,
+            &mut Vec::new(),
+            |scheduler, graph| {
+                graph
+                    .taps
+                    .iter()
+                    .map(|tap| {
+                        let mut values = vec![0.0; tap.n_elements()];
+                        scheduler.read(&graph.graph, tap, 0, &mut values)?;
+                        Ok((tap.name(), values))
+                    })
+                    .collect()
+            },
+        )
     }
 
-    /// Appends `run` and returns what `read` makes of its results.
+    /// Appends `run`, puts its logits into `logits` and returns what `read` makes of other results.
     fn compute<T>(
         &mut self,
         run: &Run,
         outputs: Outputs,
         keep_taps: bool,
+        logits: &mut Vec<f32>,
         read: impl FnOnce(&Scheduler, &DecoderGraph) -> Result<T>,
     ) -> Result<T> {
         let n_tokens = run.ids.len();
         self.check(run)?;
         let start = self.cache.len();
-        let n_kv = (start + n_tokens)
-            .next_multiple_of(KV_STEP)
-            .min(self.cache.n_ctx());
+        let n_kv = self.cache.n_visible(start + n_tokens);
         let shape = Shape {
             n_tokens,
             n_image_rows: run.image_rows.len(),
@@ -360,7 +354,8 @@ impl Decoder {
         let began = Instant::now();
         let s = &mut self.scheduler;
         write_inputs(s, graph, config, run, start, &mut self.mask)?;
-        run_paged(s, &graph.graph, self.pager.as_ref())?;
+        logits.resize(graph.logits.as_ref().map_or(0, Tensor::n_elements), 0.0);
+        run_paged(s, graph, self.pager.as_ref(), logits)?;
         let results = read(s, graph)?;
         self.run_time = began.elapsed();
         self.cache.advance(n_tokens);
@@ -408,10 +403,31 @@ impl Decoder {
     }
 }
 
-/// Runs `graph`; `pager`, if there is one, follows from layer to layer.
-fn run_paged(scheduler: &mut Scheduler, graph: &Graph, pager: Option<&Pager>) -> Result<()> {
+/// Runs `graph`, whose logits go to `logits`.
+fn run(
+    scheduler: &mut Scheduler,
+    graph: &DecoderGraph,
+    observer: Option<Observer>,
+    logits: &mut [f32],
+) -> Result<()> {
+    match &graph.logits {
+        Some(tensor) => {
+            scheduler.run_and_read(&graph.graph, observer, tensor, || logits)?;
+            Ok(())
+        }
+        None => scheduler.run(&graph.graph, observer),
+    }
+}
+
+/// The same; `pager`, if there is one, follows from layer to layer.
+fn run_paged(
+    scheduler: &mut Scheduler,
+    graph: &DecoderGraph,
+    pager: Option<&Pager>,
+    logits: &mut [f32],
+) -> Result<()> {
     let Some(pager) = pager else {
-        return scheduler.run(graph, None);
+        return run(scheduler, graph, None, logits);
     };
     pager.begin();
     let mut seen = |_: &str| {
@@ -422,7 +438,7 @@ fn run_paged(scheduler: &mut Scheduler, graph: &Graph, pager: Option<&Pager>) ->
         prefix: LAYER_PREFIX,
         seen: &mut seen,
     };
-    let result = scheduler.run(graph, Some(observer));
+    let result = run(scheduler, graph, Some(observer), logits);
     // The output, which has no name, and whatever a shorter run did not use.
     pager.begin();
     result
@@ -452,13 +468,9 @@ fn write_tokens(s: &mut Scheduler, graph: &DecoderGraph, run: &Run, start: usize
         s.write(&graph.graph, input, &ids)?;
     }
     if let Some(input) = &graph.image_rows {
-        let values: Vec<f32> = run
-            .image_rows
-            .iter()
-            .flat_map(|row| row.values)
-            .copied()
-            .collect();
-        s.write(&graph.graph, input, &values)?;
+        for (i, row) in run.image_rows.iter().enumerate() {
+            s.write_at(&graph.graph, input, i * row.values.len(), row.values)?;
+        }
     }
     if let Some(input) = &graph.image_slots {
         let slots: Vec<i64> = run.image_rows.iter().map(|row| row.slot as i64).collect();
@@ -486,7 +498,7 @@ fn causal_mask(mask: &mut Vec<f16>, start: usize, n_tokens: usize, n_kv: usize) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runtime::testing;
+    use crate::{ggml::Context, runtime::testing};
 
     #[test]
     fn weights_that_come_and_go_give_the_same_logits() {
@@ -506,6 +518,30 @@ mod tests {
             [8, 1, 1, 8].map(|n| testing::run(&mut decoder, n))
         };
         assert_eq!(logits(Some(0)), logits(None));
+    }
+
+    #[test]
+    fn keys_are_written_to_the_cache_right_after_they_are_turned() {
+        let model = testing::model();
+        let text = &model.config().text;
+        let context = Context::new(2 * text.block_count as usize, 0).unwrap();
+        let kv: Vec<_> = (0..text.block_count)
+            .map(|_| KvType::F16.layer(&context, text, 256))
+            .collect();
+        let shape = Shape {
+            n_tokens: 1,
+            n_image_rows: 0,
+            n_kv: 256,
+            n_outputs: 1,
+            keep_taps: false,
+        };
+        let graph = DecoderGraph::build(text, &model.weights().decoder, &kv, shape).unwrap();
+        let operations = graph.graph.operations();
+        // What ggml's CUDA backend computes by one kernel.
+        let fused = operations
+            .windows(3)
+            .filter(|three| *three == ["ROPE", "VIEW", "SET_ROWS"]);
+        assert_eq!(fused.count(), text.block_count as usize, "{operations:?}");
     }
 
     #[test]

@@ -1,7 +1,13 @@
 //! What running a model takes beside its weights: keys and values, working memory. And the refusal
 //! when there is no room for that.
 
-use super::{PlacedModel, decoder::DecoderOptions, kv_cache::KvCache, memory::Available, paging};
+use super::{
+    PlacedModel,
+    decoder::DecoderOptions,
+    kv_cache::{KvCache, n_cells},
+    memory::Available,
+    paging,
+};
 use crate::{
     Error, ErrorKind, Result,
     config::Group,
@@ -55,7 +61,7 @@ impl MemoryNeeds {
             let shape = Shape {
                 n_tokens,
                 n_image_rows,
-                n_kv: options.n_ctx,
+                n_kv: cache.n_visible(options.n_ctx),
                 n_outputs: 1,
                 keep_taps: false,
             };
@@ -84,8 +90,9 @@ impl MemoryNeeds {
             .filter(|&i| placed.is_on_cpu(Group::Block(i)))
             .count() as u64;
         let per_token = options.kv_type.bytes_per_token(text) / u64::from(text.block_count);
+        let n_cells = n_cells(options.n_ctx, placed.plan().n_offloaded() > 0) as u64;
         Self {
-            kv_cache: options.n_ctx as u64 * per_token * n_layers,
+            kv_cache: n_cells * per_token * n_layers,
             ..Self::default()
         }
     }

@@ -16,6 +16,7 @@ use crate::{
     },
     runtime::{
         DecoderOptions, Model,
+        kv_cache::n_cells,
         placed::{N_SMALL, SMALL},
     },
 };
@@ -39,9 +40,10 @@ impl Demands {
             most(&context, model.group_bytes(group))
         };
         let context = Context::new(2, 0)?;
-        options.kv_type.layer(&context, text, options.n_ctx);
+        let n_cells = n_cells(options.n_ctx, !candidates.is_empty());
+        options.kv_type.layer(&context, text, n_cells);
         let per_token = options.kv_type.bytes_per_token(text) / u64::from(text.block_count);
-        let cache = most(&context, per_token * options.n_ctx as u64)?;
+        let cache = most(&context, per_token * n_cells as u64)?;
         Ok(Self {
             vision: weights(Group::Vision)?,
             layers: (0..text.block_count)
@@ -152,7 +154,7 @@ impl<'a> Measure<'a> {
             let shape = Shape {
                 n_tokens,
                 n_image_rows: n_tokens / 2,
-                n_kv: n_ctx,
+                n_kv: n_cells(n_ctx, true),
                 n_outputs,
                 keep_taps: false,
             };
@@ -199,10 +201,10 @@ impl<'a> Measure<'a> {
         let layer = |place: &Option<usize>| {
             let context = Context::new(2, 0)?;
             let text = &self.model.config().text;
-            let layer = self
-                .options
-                .kv_type
-                .layer(&context, text, self.options.n_ctx);
+            let layer =
+                self.options
+                    .kv_type
+                    .layer(&context, text, n_cells(self.options.n_ctx, true));
             Buffer::imagine_on(&context, place.map_or(&cpu, |d| &self.devices[d]))?;
             Ok(layer)
         };
