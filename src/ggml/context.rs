@@ -274,15 +274,46 @@ impl Tensor {
         Ok(())
     }
 
+    /// Copies `data` over the elements from `start` on. The tensor must be placed and of `T`'s type.
+    pub(super) fn set_at<T: Element>(&self, start: usize, data: &[T]) -> Result<()> {
+        self.check_range::<T>(start, data.len())?;
+        // SAFETY: the tensor is placed and the range lies inside it.
+        unsafe {
+            sys::ggml_backend_tensor_set(
+                self.as_ptr(),
+                data.as_ptr().cast(),
+                start * size_of::<T>(),
+                size_of_val(data),
+            );
+        }
+        Ok(())
+    }
+
+    /// Copies all elements into `out` behind what `backend`, which has to be the one whose memory
+    /// the tensor is in, was given to compute. It has to be waited for before `out` goes.
+    pub(super) fn get_queued<T: Element>(
+        &self,
+        backend: *mut sys::ggml_backend,
+        out: &mut [T],
+    ) -> Result<()> {
+        self.check::<T>(out.len())?;
+        // SAFETY: the tensor is placed and has exactly this many elements of this type; `out` is
+        // alive until the backend was waited for, as the caller promises.
+        unsafe {
+            sys::ggml_backend_tensor_get_async(
+                backend,
+                self.as_ptr(),
+                out.as_mut_ptr().cast(),
+                0,
+                size_of_val(out),
+            );
+        }
+        Ok(())
+    }
+
     /// Copies the elements `start..start + out.len()` (in memory order) into `out`.
     pub(super) fn get<T: Element>(&self, start: usize, out: &mut [T]) -> Result<()> {
-        let end = start.checked_add(out.len());
-        if self.ty() != T::TYPE
-            || self.raw().buffer.is_null() && self.raw().view_src.is_null()
-            || end.is_none_or(|end| end > self.n_elements())
-        {
-            return Err(self.mismatch());
-        }
+        self.check_range::<T>(start, out.len())?;
         // SAFETY: the tensor is placed and the range lies inside it.
         unsafe {
             sys::ggml_backend_tensor_get(
@@ -313,6 +344,17 @@ impl Tensor {
 
     fn check<T: Element>(&self, len: usize) -> Result<()> {
         if self.ty() != T::TYPE || self.raw().buffer.is_null() || len != self.n_elements() {
+            return Err(self.mismatch());
+        }
+        Ok(())
+    }
+
+    fn check_range<T: Element>(&self, start: usize, len: usize) -> Result<()> {
+        let end = start.checked_add(len);
+        if self.ty() != T::TYPE
+            || self.raw().buffer.is_null() && self.raw().view_src.is_null()
+            || end.is_none_or(|end| end > self.n_elements())
+        {
             return Err(self.mismatch());
         }
         Ok(())

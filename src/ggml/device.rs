@@ -27,6 +27,13 @@ pub enum DeviceKind {
     Remote,
 }
 
+impl DeviceKind {
+    /// Whether it is a graphics processor of this machine.
+    pub fn is_graphics_processor(self) -> bool {
+        matches!(self, DeviceKind::Gpu | DeviceKind::IntegratedGpu)
+    }
+}
+
 impl fmt::Display for DeviceKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
@@ -187,6 +194,14 @@ impl Device {
     pub(super) fn buffer_type(&self) -> sys::ggml_backend_buffer_type_t {
         // SAFETY: the device is alive; its buffer type lives as long as the process.
         unsafe { sys::ggml_backend_dev_buffer_type(self.ptr.as_ptr()) }
+    }
+
+    /// The kind of buffers in this machine's memory that the device copies to and from the fastest,
+    /// if there is a special one.
+    pub(super) fn host_buffer_type(&self) -> Option<sys::ggml_backend_buffer_type_t> {
+        // SAFETY: the device is alive; its buffer type lives as long as the process.
+        let ty = unsafe { sys::ggml_backend_dev_host_buffer_type(self.ptr.as_ptr()) };
+        (!ty.is_null()).then_some(ty)
     }
 
     pub(super) fn as_ptr(&self) -> *mut sys::ggml_backend_device {

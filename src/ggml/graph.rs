@@ -9,6 +9,7 @@ pub struct Graph {
     ptr: NonNull<sys::ggml_cgraph>,
     context: Context,
     on_cpu: Vec<Tensor>,
+    at_weights: bool,
 }
 
 // SAFETY: the graph lives in its context's arena, which it owns a share of and which is `Send`.
@@ -26,6 +27,7 @@ impl Graph {
             ptr,
             context,
             on_cpu: Vec::new(),
+            at_weights: false,
         })
     }
 
@@ -47,8 +49,51 @@ impl Graph {
         self.on_cpu.push(tensor.clone());
     }
 
+    /// Makes the CPU compute with the weights that it has. Otherwise devices do so for large batches,
+    /// after copying the weights, which takes as long for few tokens as for many.
+    pub fn compute_at_weights(&mut self) {
+        self.at_weights = true;
+    }
+
     pub(super) fn on_cpu(&self) -> &[Tensor] {
         &self.on_cpu
+    }
+
+    /// The nodes that the CPU has to compute since weights that they use are there; none unless
+    /// [`compute_at_weights`](Self::compute_at_weights) was called.
+    pub(super) fn bound_to_host_weights(&self) -> impl Iterator<Item = *mut sys::ggml_tensor> {
+        let n = if self.at_weights { self.n_nodes() } else { 0 };
+        let node = |i| {
+            // SAFETY: the graph is alive and has this node.
+            unsafe { sys::ggml_graph_node(self.ptr.as_ptr(), i as i32) }
+        };
+        let is_bound = |&node: &*mut sys::ggml_tensor| {
+            // SAFETY: nodes and what they are computed from are alive with the graph.
+            unsafe {
+                let sources = (*node).src.iter().filter_map(|source| source.as_ref());
+                let mut buffers = sources.map(|s| s.buffer).filter(|buffer| !buffer.is_null());
+                buffers.any(|buffer| {
+                    sys::ggml_backend_buffer_is_host(buffer)
+                        && sys::ggml_backend_buffer_get_usage(buffer)
+                            == sys::GGML_BACKEND_BUFFER_USAGE_WEIGHTS
+                })
+            }
+        };
+        (0..n).map(node).filter(is_bound)
+    }
+
+    /// The operations' names, in order.
+    #[cfg(test)]
+    pub(crate) fn operations(&self) -> Vec<String> {
+        let name = |i| {
+            // SAFETY: the graph is alive and has this node; names are static texts.
+            let name = unsafe {
+                let node = sys::ggml_graph_node(self.ptr.as_ptr(), i as i32);
+                std::ffi::CStr::from_ptr(sys::ggml_op_desc(node))
+            };
+            name.to_string_lossy().into_owned()
+        };
+        (0..self.n_nodes()).map(name).collect()
     }
 
     /// Number of operations.

@@ -25,6 +25,7 @@ mod ops;
 pub mod quantize;
 mod remote;
 mod scheduler;
+mod staging;
 #[cfg(test)]
 mod tests;
 mod types;

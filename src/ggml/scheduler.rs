@@ -5,6 +5,7 @@ use super::{
     backend::{CancelFlag, cancelled},
     context::Arena,
     log,
+    staging::Staging,
 };
 use crate::{Error, ErrorKind, Result};
 use ggml_sys as sys;
@@ -22,6 +23,7 @@ pub struct Scheduler {
     /// Freed before the backends, by the order of the fields.
     places: Vec<Place>,
     max_nodes: usize,
+    staging: Option<Staging>,
     /// The CPU is the last.
     backends: Vec<Backend>,
 }
@@ -78,6 +80,7 @@ impl Scheduler {
         Ok(Self {
             places: vec![Place::new(&backends, max_nodes)?],
             max_nodes,
+            staging: None,
             backends,
         })
     }
@@ -137,6 +140,18 @@ impl Scheduler {
         input.set(data)
     }
 
+    /// The same for an input's elements from `start` on, to fill it piece by piece.
+    pub fn write_at<T: Element>(
+        &mut self,
+        graph: &Graph,
+        input: &Tensor,
+        start: usize,
+        data: &[T],
+    ) -> Result<()> {
+        self.check(graph, input)?;
+        input.set_at(start, data)
+    }
+
     /// Copies elements `start..start + out.len()` of a result of `graph`, which must be placed.
     pub fn read<T: Element>(
         &self,
@@ -150,6 +165,41 @@ impl Scheduler {
         self.check_devices()
     }
 
+    /// Runs `graph`, which must be placed, to its end, and copies all elements of its result
+    /// `output` to the room that `room` gives, which is called when devices have begun to compute.
+    /// They copy when they are done, without being asked anew.
+    ///
+    /// Errors are those of [`run`](Self::run); what was copied until then is undefined.
+    pub fn run_and_read<T: Element, R: AsMut<[T]>>(
+        &mut self,
+        graph: &Graph,
+        observer: Option<Observer>,
+        output: &Tensor,
+        room: impl FnOnce() -> R,
+    ) -> Result<R> {
+        self.check(graph, output)?;
+        let (mut room, mut out) = (Some(room), None);
+        let mut kept = self.staging.take();
+        let mut staged = Staging::room::<T>(&mut kept, &self.backends, output.n_elements());
+        let ran = self.run_then(graph, observer, &mut |place| {
+            let Some(room) = room.take() else {
+                return Ok(());
+            };
+            let out = out.insert(room()).as_mut();
+            let to = match &mut staged {
+                Some(staged) if staged.len() == out.len() => &mut **staged,
+                _ => out,
+            };
+            output.get_queued(place.backend_of(output), to)
+        });
+        if let (Ok(()), Some(staged), Some(out)) = (&ran, &staged, &mut out) {
+            out.as_mut().copy_from_slice(staged);
+        }
+        self.staging = kept;
+        ran?;
+        out.ok_or_else(|| Error::new(ErrorKind::Internal, "a graph has run without an end"))
+    }
+
     /// Runs `graph`, which must be placed, to its end.
     ///
     /// Errors with `Cancelled` if the CPU's cancel flag was set meanwhile, with `DeviceLost` if a
@@ -157,6 +207,16 @@ impl Scheduler {
     /// results are read.) While a graph runs that has a part on
     /// another machine, no other such graph does: the observer must not wait for one.
     pub fn run(&mut self, graph: &Graph, observer: Option<Observer>) -> Result<()> {
+        self.run_then(graph, observer, &mut |_| Ok(()))
+    }
+
+    /// Runs `graph`; `then` may give the devices more to do before they are waited for.
+    fn run_then(
+        &mut self,
+        graph: &Graph,
+        observer: Option<Observer>,
+        then: &mut dyn FnMut(&Place) -> Result<()>,
+    ) -> Result<()> {
         let Some(place) = self.place_of(graph) else {
             return Err(Error::new(
                 ErrorKind::Internal,
@@ -170,11 +230,16 @@ impl Scheduler {
             None => place.compute(graph),
             Some(observer) => place.compute_observed(graph, observer, cancel.clone()),
         };
+        let more = match status {
+            sys::GGML_STATUS_SUCCESS => then(place),
+            _ => Ok(()),
+        };
+        place.wait();
         // A backend that notices the flag between two nodes may still report success.
         cancel.check()?;
         self.check_devices()?;
         match status {
-            sys::GGML_STATUS_SUCCESS => Ok(()),
+            sys::GGML_STATUS_SUCCESS => more,
             sys::GGML_STATUS_ABORTED => Err(cancelled()),
             sys::GGML_STATUS_ALLOC_FAILED => Err(Error::new(
                 ErrorKind::OutOfMemory,
@@ -224,17 +289,23 @@ impl Scheduler {
 impl Place {
     fn new(backends: &[Backend], max_nodes: usize) -> Result<Self> {
         let mut list: Vec<_> = backends.iter().map(Backend::as_ptr).collect();
-        // SAFETY: the list is copied; a null list of buffer types means each backend's default.
+        let mut memory: Vec<_> = backends.iter().map(|b| b.device().buffer_type()).collect();
+        // What the CPU computes is copied to devices, soonest from memory that they can reach.
+        let reachable = backends.iter().find_map(|b| b.device().host_buffer_type());
+        if let (Some(cpu), Some(reachable)) = (memory.last_mut(), reachable) {
+            *cpu = reachable;
+        }
+        // SAFETY: both lists have an entry for each backend, and are copied.
         let ptr = unsafe {
             sys::ggml_backend_sched_new(
                 list.as_mut_ptr(),
-                std::ptr::null_mut(),
+                memory.as_mut_ptr(),
                 list.len() as i32,
                 max_nodes,
                 false,
-                // Weights on the CPU stay there: copying them to a device for a large batch is not
-                // known to pay.
-                false,
+                // Devices multiply large batches with weights that are on the CPU, unless
+                // `Graph::compute_at_weights` says otherwise.
+                true,
             )
         };
         let ptr = NonNull::new(ptr).ok_or_else(|| {
@@ -251,14 +322,11 @@ impl Place {
 
     /// Says which tensors of `graph` the CPU has to compute.
     fn assign(&self, graph: &Graph, cpu: &Backend) {
-        for tensor in graph.on_cpu() {
+        let here = graph.on_cpu().iter().map(Tensor::as_ptr);
+        for tensor in here.chain(graph.bound_to_host_weights()) {
             // SAFETY: scheduler, tensor and backend are alive, and the backend is the scheduler's.
             unsafe {
-                sys::ggml_backend_sched_set_tensor_backend(
-                    self.ptr.as_ptr(),
-                    tensor.as_ptr(),
-                    cpu.as_ptr(),
-                );
+                sys::ggml_backend_sched_set_tensor_backend(self.ptr.as_ptr(), tensor, cpu.as_ptr());
             }
         }
     }
@@ -290,9 +358,22 @@ impl Place {
             .is_some_and(|placed| Arc::ptr_eq(&placed, graph.context().arena()))
     }
 
+    /// Gives the devices the graph to compute. They may still be at it afterwards.
     fn compute(&self, graph: &Graph) -> sys::ggml_status {
         // SAFETY: the graph is placed here.
-        unsafe { sys::ggml_backend_sched_graph_compute(self.ptr.as_ptr(), graph.as_ptr()) }
+        unsafe { sys::ggml_backend_sched_graph_compute_async(self.ptr.as_ptr(), graph.as_ptr()) }
+    }
+
+    /// Waits until the devices have done all that they were given.
+    fn wait(&self) {
+        // SAFETY: the scheduler is alive.
+        unsafe { sys::ggml_backend_sched_synchronize(self.ptr.as_ptr()) }
+    }
+
+    /// The backend that computes a tensor of the graph that is placed here.
+    fn backend_of(&self, tensor: &Tensor) -> *mut sys::ggml_backend {
+        // SAFETY: scheduler and tensor are alive.
+        unsafe { sys::ggml_backend_sched_get_tensor_backend(self.ptr.as_ptr(), tensor.as_ptr()) }
     }
 
     fn compute_observed(

@@ -343,3 +343,39 @@ fn a_senseless_number_of_threads_is_refused() {
         assert_eq!(error.kind(), ErrorKind::InvalidArgument);
     }
 }
+
+#[test]
+fn an_input_can_be_filled_piece_by_piece_and_not_beyond_its_end() {
+    let (graph, input, _) = two_steps();
+    let mut scheduler = scheduler();
+    scheduler.place(&graph).unwrap();
+    let n = input.n_elements();
+    for i in 0..n {
+        scheduler.write_at(&graph, &input, i, &[i as f32]).unwrap();
+    }
+    let mut found = vec![0.0; n];
+    scheduler.read(&graph, &input, 0, &mut found).unwrap();
+    let expected: Vec<f32> = (0..n).map(|i| i as f32).collect();
+    assert_eq!(found, expected);
+    let beyond = scheduler.write_at(&graph, &input, n, &[1.0f32]);
+    assert_eq!(beyond.unwrap_err().kind(), ErrorKind::Internal);
+}
+
+#[test]
+fn results_go_to_room_of_the_right_size_only() {
+    let (graph, input, result) = two_steps();
+    let mut scheduler = scheduler();
+    scheduler.place(&graph).unwrap();
+    let n = input.n_elements();
+    scheduler.write(&graph, &input, &vec![2.0f32; n]).unwrap();
+    let read = |scheduler: &mut Scheduler, room: usize| {
+        scheduler.run_and_read(&graph, None, &result, || vec![0.0f32; room])
+    };
+    let queued = read(&mut scheduler, n).unwrap();
+    let mut after = vec![0.0; n];
+    scheduler.read(&graph, &result, 0, &mut after).unwrap();
+    assert_eq!(queued, after);
+    assert_ne!(queued, vec![0.0; n]);
+    let e = read(&mut scheduler, n - 1).unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Internal);
+}

@@ -14,6 +14,10 @@ use crate::{
 /// Prefix of the names of the layers' outputs: `txt.0`, `txt.1`, ….
 pub const LAYER_PREFIX: &str = "txt.";
 
+/// Fewest tokens for which weights on the CPU are copied to a device that computes with them: the
+/// copy of a layer took as long as computing it for 160 tokens with 16 cores (docs/SPEED.md).
+const WORTH_COPYING_WEIGHTS: usize = 160;
+
 /// The sizes that decide a decoder graph's shape: two batches of equal sizes share one graph.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shape {
@@ -142,6 +146,9 @@ impl DecoderGraph {
         ends.extend(logits.clone());
         let taps = taps.into_kept();
         graph.compute_on_cpu(&embedded);
+        if shape.n_tokens() < WORTH_COPYING_WEIGHTS {
+            graph.compute_at_weights();
+        }
         for end in &ends {
             graph.expand(end);
         }
@@ -224,22 +231,18 @@ impl Inputs {
         let k = self.turn(ctx, &heads(ctx, &attention.k, h, head_dim)); // [head_dim, n_head_kv, n_tokens]
         let v = heads(ctx, &attention.v, h, head_dim);
         let n_head_kv = config.head_count_kv as usize;
-        let n_tokens = k.dims()[2];
-        let [k, v] = [k, v].map(|new| ctx.reshape(&new, [n_head_kv * head_dim, n_tokens, 1]));
         let mut start = 0;
         let remember = |(span, inputs): &(Span, SpanInputs)| {
             let cache = caches[span.sequence];
             let seen = [(&k, &cache.k), (&v, &cache.v)].map(|(new, cache)| {
-                let row_bytes = new.strides()[1];
-                let new = match span.n_tokens == n_tokens {
-                    true => new.clone(),
-                    false => ctx.view_3d(
-                        new,
-                        [n_head_kv * head_dim, span.n_tokens, 1],
-                        [row_bytes, row_bytes * span.n_tokens],
-                        row_bytes * start,
-                    ),
-                };
+                let row_bytes = new.strides()[2];
+                // A view, not a reshape: turning keys and writing them is one kernel on GPUs then.
+                let new = ctx.view_3d(
+                    new,
+                    [n_head_kv * head_dim, span.n_tokens, 1],
+                    [row_bytes, row_bytes * span.n_tokens],
+                    row_bytes * start,
+                );
                 let cache = ctx.set_rows(cache, &new, &inputs.cells); // [kv, n_ctx]
                 let head_bytes = cache.ty().row_bytes(head_dim);
                 let cell_bytes = cache.strides()[1];

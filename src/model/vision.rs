@@ -43,6 +43,11 @@ pub fn max_nodes(vision: &VisionConfig) -> usize {
 }
 
 impl VisionGraph {
+    /// The number of patches that the graph was built for.
+    pub fn n_patches(&self) -> usize {
+        self.rows.n_elements()
+    }
+
     /// Builds the graph for an image of `n` patches; `keep_taps` keeps inner results readable.
     ///
     /// Every patch sees every other: images of one request are encoded by graphs of their own,

@@ -19,19 +19,24 @@ impl PreparedImage {
     /// Shape [patches, 3 × `patch_size`²]: one row a patch, the patches row by row, the values of
     /// a patch in the order (channel, y, x).
     pub fn patch_rows(&self, patch_size: u32) -> Vec<f32> {
-        let (width, height) = (self.width as usize, self.height as usize);
-        let patch = patch_size as usize;
         let mut rows = Vec::with_capacity(self.pixels.len());
-        for top in (0..height).step_by(patch) {
-            for left in (0..width).step_by(patch) {
-                for plane in self.pixels.chunks_exact(width * height) {
-                    for line in plane.chunks_exact(width).skip(top).take(patch) {
-                        rows.extend_from_slice(&line[left..left + patch]);
-                    }
+        for top in (0..self.height).step_by(patch_size as usize) {
+            self.extend_with_line(patch_size, top, &mut rows);
+        }
+        rows
+    }
+
+    /// Appends to `rows` the patches, a row of values each, whose uppermost pixels are in row `top`.
+    pub(crate) fn extend_with_line(&self, patch_size: u32, top: u32, rows: &mut Vec<f32>) {
+        let (width, height) = (self.width as usize, self.height as usize);
+        let (patch, top) = (patch_size as usize, top as usize);
+        for left in (0..width).step_by(patch) {
+            for plane in self.pixels.chunks_exact(width * height) {
+                for line in plane.chunks_exact(width).skip(top).take(patch) {
+                    rows.extend_from_slice(&line[left..left + patch]);
                 }
             }
         }
-        rows
     }
 }
 

@@ -4,7 +4,7 @@ use super::{Model, PlacedModel};
 use crate::{
     Result,
     config::{Group, VisionConfig},
-    ggml::{Backend, CancelFlag, Observer, Scheduler},
+    ggml::{Backend, CancelFlag, DeviceKind, Observer, Scheduler},
     model::{
         VisionWeights,
         vision::{LAYER_PREFIX, SLICES, VisionGraph, max_nodes},
@@ -12,7 +12,7 @@ use crate::{
     },
     preprocess::{Patches, PreparedImage},
 };
-use std::{ops::ControlFlow, sync::Arc};
+use std::{hint, ops::ControlFlow, sync::Arc, thread};
 
 /// What the decoder sees of one picture.
 #[derive(Clone, Debug)]
@@ -27,6 +27,12 @@ pub struct ImageEmbedding {
 pub struct VisionEncoder {
     weights: Source,
     scheduler: Scheduler,
+    /// Whether a graphics processor of this machine computes: so fast that stopping after each layer,
+    /// for progress, would take a good part of the time.
+    in_one_go: bool,
+    /// The graph that was run last, used again for a picture of as many patches: devices run what
+    /// they have run before with less ado.
+    placed: Option<VisionGraph>,
 }
 
 /// Where the tower's weights are.
@@ -51,6 +57,25 @@ impl Source {
     }
 }
 
+/// How many of `n_threads` the tower has a use for: elsewhere it leaves the CPU nothing to do.
+fn threads_for(model: &PlacedModel, n_threads: usize) -> usize {
+    match model.plan().vision == model.plan().cpu_index() {
+        true => n_threads,
+        false => 1,
+    }
+}
+
+/// Zeros in memory that is there, and not only promised by the system until it is written to.
+fn mapped_zeros(n: usize) -> Vec<f32> {
+    /// No system's pages are smaller.
+    const PAGE: usize = 4096 / size_of::<f32>();
+    let mut zeros = vec![0.0; n];
+    for page in zeros.chunks_mut(PAGE) {
+        page[0] = hint::black_box(0.0);
+    }
+    zeros
+}
+
 impl VisionEncoder {
     /// The tower of `model` on the CPU with `n_threads` threads.
     pub fn new(model: Arc<Model>, n_threads: usize, cancel: CancelFlag) -> Result<Self> {
@@ -60,14 +85,14 @@ impl VisionEncoder {
 
     /// The tower of `model` where the plan has put it.
     pub fn of(model: Arc<PlacedModel>, n_threads: usize, cancel: CancelFlag) -> Result<Self> {
-        let cpu = Backend::cpu(n_threads, cancel.clone())?;
+        let cpu = Backend::cpu(threads_for(&model, n_threads), cancel.clone())?;
         Self::placed(model, cpu, &cancel)
     }
 
     /// The same for working [in slices](Self::encode_in_slices) in turn with something else: its
     /// threads sleep as soon as they have nothing to do.
     pub fn beside(model: Arc<PlacedModel>, n_threads: usize, cancel: CancelFlag) -> Result<Self> {
-        let cpu = Backend::cpu_sleeping(n_threads, cancel.clone())?;
+        let cpu = Backend::cpu_sleeping(threads_for(&model, n_threads), cancel.clone())?;
         Self::placed(model, cpu, &cancel)
     }
 
@@ -77,8 +102,14 @@ impl VisionEncoder {
     }
 
     fn with(weights: Source, devices: Vec<Backend>, cpu: Backend) -> Result<Self> {
+        let kinds: Vec<DeviceKind> = devices.iter().map(|d| d.device().kind()).collect();
         let scheduler = Scheduler::with_devices(devices, cpu, max_nodes(weights.config()))?;
-        Ok(Self { weights, scheduler })
+        Ok(Self {
+            weights,
+            scheduler,
+            in_one_go: !kinds.is_empty() && kinds.iter().all(|kind| kind.is_graphics_processor()),
+            placed: None,
+        })
     }
 
     /// Whether a device other than the CPU computes.
@@ -89,7 +120,8 @@ impl VisionEncoder {
         }
     }
 
-    /// Encodes `image`. `progress` is called with the layers done and their number.
+    /// Encodes `image`. `progress` is called with the layers done and their number: after each layer,
+    /// or, by a graphics processor of this machine, after the last.
     ///
     /// Errors with `Cancelled` if the cancel flag was set meanwhile.
     pub fn encode(
@@ -106,7 +138,7 @@ impl VisionEncoder {
 
     /// Encodes `image`. `slice` is called with the slices of the work done and their number; nothing
     /// is computed until it returns. Slices are a fraction of a layer and take about as long as each
-    /// other.
+    /// other; a graphics processor of this machine does all in one go.
     ///
     /// Errors with `Cancelled` if the cancel flag was set meanwhile.
     pub fn encode_in_slices(
@@ -116,6 +148,26 @@ impl VisionEncoder {
     ) -> Result<ImageEmbedding> {
         let graph = self.place(image, false)?;
         let n_slices = SLICES * self.weights.config().block_count as usize;
+        let values = match self.in_one_go {
+            true => self.run_in_one_go(&graph)?,
+            false => self.run_observed(&graph, n_slices, slice)?,
+        };
+        if self.in_one_go {
+            slice(n_slices, n_slices);
+        }
+        self.placed = Some(graph);
+        Ok(ImageEmbedding {
+            grid: image.grid,
+            values,
+        })
+    }
+
+    fn run_observed(
+        &mut self,
+        graph: &VisionGraph,
+        n_slices: usize,
+        slice: &mut dyn FnMut(usize, usize),
+    ) -> Result<Vec<f32>> {
         let mut done = 0;
         let mut seen = |_: &str| {
             done += 1;
@@ -126,14 +178,19 @@ impl VisionEncoder {
             prefix: LAYER_PREFIX,
             seen: &mut seen,
         };
-        self.scheduler.run(&graph.graph, Some(observer))?;
-        let mut values = vec![0.0; graph.embeddings.n_elements()];
-        self.scheduler
-            .read(&graph.graph, &graph.embeddings, 0, &mut values)?;
-        Ok(ImageEmbedding {
-            grid: image.grid,
-            values,
-        })
+        let room = || vec![0.0; graph.embeddings.n_elements()];
+        (self.scheduler).run_and_read(&graph.graph, Some(observer), &graph.embeddings, room)
+    }
+
+    fn run_in_one_go(&mut self, graph: &VisionGraph) -> Result<Vec<f32>> {
+        let n = graph.embeddings.n_elements();
+        // Getting memory from the system takes as long as a fast device computes.
+        let getting = thread::Builder::new().spawn(move || mapped_zeros(n));
+        let room = || {
+            let got = getting.ok().and_then(|thread| thread.join().ok());
+            got.unwrap_or_else(|| vec![0.0; n])
+        };
+        (self.scheduler).run_and_read(&graph.graph, None, &graph.embeddings, room)
     }
 
     /// Encodes `image` and returns every inner result by name (`patch_embed`, `ln_pre`, `vit.0`,
@@ -161,18 +218,27 @@ impl VisionEncoder {
         let vision = self.weights.config();
         let Patches { rows, cols } = image.grid;
         let n = rows as usize * cols as usize;
-        let graph = VisionGraph::build(vision, self.weights.weights(), n, keep_taps)?;
+        let fits = |graph: &VisionGraph| graph.n_patches() == n && !keep_taps;
+        let graph = match self.placed.take().filter(fits) {
+            Some(graph) => graph,
+            None => {
+                let graph = VisionGraph::build(vision, self.weights.weights(), n, keep_taps)?;
+                self.scheduler.place(&graph.graph)?;
+                graph
+            }
+        };
         let (row_of, column_of): (Vec<i32>, Vec<i32>) = (0..rows as i32)
             .flat_map(|row| (0..cols as i32).map(move |column| (row, column)))
             .unzip();
         let [row_periods, column_periods] = vision_periods(vision);
         let s = &mut self.scheduler;
-        s.place(&graph.graph)?;
-        s.write(
-            &graph.graph,
-            &graph.patches,
-            &image.patch_rows(vision.patch_size),
-        )?;
+        let (mut line, mut start) = (Vec::new(), 0);
+        for row in 0..rows {
+            line.clear();
+            image.extend_with_line(vision.patch_size, row * vision.patch_size, &mut line);
+            s.write_at(&graph.graph, &graph.patches, start, &line)?;
+            start += line.len();
+        }
         s.write(&graph.graph, &graph.rows, &row_of)?;
         s.write(&graph.graph, &graph.columns, &column_of)?;
         s.write(&graph.graph, &graph.row_periods, &row_periods)?;

@@ -3,7 +3,7 @@
 use crate::{
     Error, ErrorKind, Result,
     config::TextConfig,
-    ggml::{Buffer, Context, Device, Tensor, Type},
+    ggml::{Buffer, Context, Device, DeviceKind, Tensor, Type},
     model::decoder::KvLayer,
 };
 use std::{fmt, str::FromStr};
@@ -50,9 +50,9 @@ impl KvType {
         Ok(())
     }
 
-    /// The cache of one layer for `n_ctx` tokens of a model of shape `text`, not yet in memory.
-    pub(super) fn layer(self, context: &Context, text: &TextConfig, n_ctx: usize) -> KvLayer {
-        let dims = [text.kv_length() as usize, n_ctx];
+    /// The cache of one layer with `n_cells` cells of a model of shape `text`, not yet in memory.
+    pub(super) fn layer(self, context: &Context, text: &TextConfig, n_cells: usize) -> KvLayer {
+        let dims = [text.kv_length() as usize, n_cells];
         KvLayer {
             k: context.tensor(self.ty(), &dims),
             v: context.tensor(self.ty(), &dims),
@@ -87,10 +87,24 @@ impl FromStr for KvType {
     }
 }
 
+/// Attention looks at whole steps of this many cells, so that the graph of a single token can be
+/// used again for the next ones.
+const STEP: usize = 256;
+
+/// Cells of a cache for `n_ctx` tokens. On devices the last step is whole too: CUDA's kernels for a
+/// single token take whole steps only.
+pub(super) fn n_cells(n_ctx: usize, on_device: bool) -> usize {
+    match on_device {
+        true => n_ctx.next_multiple_of(STEP),
+        false => n_ctx,
+    }
+}
+
 /// The cache of one sequence: cell `p` holds the token at position `p`.
 pub(super) struct KvCache {
     layers: Vec<KvLayer>,
     n_ctx: usize,
+    n_cells: usize,
     /// Cells that hold tokens.
     len: usize,
     /// Cells that have been cleared or written: attention never reads beyond them.
@@ -109,10 +123,14 @@ impl KvCache {
         ty.check(text)?;
         let n_layers = text.block_count as usize;
         let homes: Vec<Device> = (0..n_layers).map(home).collect();
+        let n_cells = n_cells(
+            n_ctx,
+            homes.iter().any(|home| home.kind() != DeviceKind::Cpu),
+        );
         let mut layers = Vec::with_capacity(n_layers);
         for same in homes.chunk_by(|a, b| a.is(b)) {
             let context = Context::new(2 * same.len(), 0)?;
-            layers.extend(same.iter().map(|_| ty.layer(&context, text, n_ctx)));
+            layers.extend(same.iter().map(|_| ty.layer(&context, text, n_cells)));
             Buffer::allocate_on(&context, &same[0]).map_err(|e| {
                 e.context(format!(
                     "key-value cache of {n_ctx} tokens (a smaller context needs less)"
@@ -122,6 +140,7 @@ impl KvCache {
         Ok(Self {
             layers,
             n_ctx,
+            n_cells,
             len: 0,
             clean: 0,
         })
@@ -133,6 +152,11 @@ impl KvCache {
 
     pub(super) fn n_ctx(&self) -> usize {
         self.n_ctx
+    }
+
+    /// Cells that attention looks at when `n` hold tokens, masked ones included.
+    pub(super) fn n_visible(&self, n: usize) -> usize {
+        n.next_multiple_of(STEP).min(self.n_cells)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -231,5 +255,29 @@ impl KvCache {
         }
         self.clean = n;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn on_devices_attention_sees_whole_steps_to_the_end_of_the_context() {
+        for (on_device, n_cells_expected) in [(false, 600), (true, 768)] {
+            let cache = KvCache {
+                layers: Vec::new(),
+                n_ctx: 600,
+                n_cells: n_cells(600, on_device),
+                len: 0,
+                clean: 0,
+            };
+            assert_eq!(cache.n_visible(1), 256);
+            assert_eq!(cache.n_visible(512), 512);
+            assert_eq!(cache.n_visible(600), n_cells_expected);
+        }
+        // A context of whole steps takes nothing more.
+        assert_eq!(n_cells(8192, true), 8192);
+        assert_eq!(n_cells(8192, false), 8192);
     }
 }

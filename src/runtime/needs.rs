@@ -1,7 +1,13 @@
 //! What running a model takes beside its weights: keys and values, working memory. And the refusal
 //! when there is no room for that.
 
-use super::{PlacedModel, decoder::DecoderOptions, kv_cache::KvCache, memory::Available, paging};
+use super::{
+    PlacedModel,
+    decoder::DecoderOptions,
+    kv_cache::{KvCache, n_cells},
+    memory::Available,
+    paging,
+};
 use crate::{
     Error, ErrorKind, Result,
     config::{Config, Group, Role, inventory},
@@ -44,6 +50,7 @@ impl MemoryNeeds {
         scheduler: &Scheduler,
         caches: &[KvCache],
     ) -> Result<Self> {
+        let n_kv = caches[0].n_visible(options.n_ctx);
         let layers: Vec<&[KvLayer]> = caches.iter().map(KvCache::layers).collect();
         let working = Working {
             config: placed.model().config(),
@@ -51,7 +58,7 @@ impl MemoryNeeds {
             scheduler,
         };
         Ok(Self {
-            decoder: working.decoder(options, &layers)?,
+            decoder: working.decoder(options, &layers, n_kv)?,
             vision: match placed.is_on_cpu(Group::Vision) {
                 true => working.vision()?,
                 false => 0,
@@ -87,7 +94,7 @@ impl MemoryNeeds {
         };
         Ok(Self {
             kv_cache: (n_sequences * options.n_ctx) as u64 * options.kv_type.bytes_per_token(text),
-            decoder: working.decoder(options, &caches)?,
+            decoder: working.decoder(options, &caches, options.n_ctx)?,
             vision: working.vision()?,
             reserve: options.reserve_bytes,
         })
@@ -101,8 +108,9 @@ impl MemoryNeeds {
             .filter(|&i| placed.is_on_cpu(Group::Block(i)))
             .count() as u64;
         let per_token = options.kv_type.bytes_per_token(text) / u64::from(text.block_count);
+        let n_cells = n_cells(options.n_ctx, placed.plan().n_offloaded() > 0) as u64;
         Self {
-            kv_cache: options.n_sequences as u64 * options.n_ctx as u64 * per_token * n_layers,
+            kv_cache: options.n_sequences as u64 * n_cells * per_token * n_layers,
             ..Self::default()
         }
     }
@@ -184,13 +192,13 @@ struct Working<'a> {
 
 impl Working<'_> {
     /// Of the largest runs of a decoder set up by `options`, at a full context.
-    fn decoder(&self, options: &DecoderOptions, caches: &[&[KvLayer]]) -> Result<u64> {
+    fn decoder(&self, options: &DecoderOptions, caches: &[&[KvLayer]], n_kv: usize) -> Result<u64> {
         let n_tokens = options.most_tokens();
         let mut most = 0;
         // Text, both, pictures: which takes the most depends on how memory happens to be reused.
         for n_image_rows in [0, n_tokens / 2, n_tokens] {
             let shape = Shape {
-                spans: options.full_spans(n_tokens),
+                spans: options.full_spans(n_tokens, n_kv),
                 n_image_rows,
                 n_outputs: options.n_sequences.min(n_tokens),
                 keep_taps: false,

@@ -55,12 +55,11 @@ pub(super) fn output_rows(parts: &[Part]) -> Vec<i32> {
 
 /// Writes the inputs of `graph` that say what the tokens of `parts` are.
 fn write_tokens(s: &mut Scheduler, graph: &DecoderGraph, parts: &[Part]) -> Result<()> {
-    let (mut ids, mut values, mut slots) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut ids, mut slots) = (Vec::new(), Vec::new());
     for part in parts {
         let start = ids.len();
         ids.extend(part.run.ids.iter().map(|&id| id as i32));
         for row in part.run.image_rows {
-            values.extend_from_slice(row.values);
             slots.push((start + row.slot) as i64);
         }
     }
@@ -68,7 +67,11 @@ fn write_tokens(s: &mut Scheduler, graph: &DecoderGraph, parts: &[Part]) -> Resu
         s.write(&graph.graph, input, &ids)?;
     }
     if let Some(input) = &graph.image_rows {
-        s.write(&graph.graph, input, &values)?;
+        let mut at = 0;
+        for row in parts.iter().flat_map(|part| part.run.image_rows) {
+            s.write_at(&graph.graph, input, at, row.values)?;
+            at += row.values.len();
+        }
     }
     if let Some(input) = &graph.image_slots {
         s.write(&graph.graph, input, &slots)?;

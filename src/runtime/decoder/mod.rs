@@ -22,7 +22,7 @@ use super::{
 use crate::{
     Result,
     config::Group,
-    ggml::{Backend, CancelFlag, Device, Graph, Observer, Scheduler},
+    ggml::{Backend, CancelFlag, Device, Observer, Scheduler, Tensor},
     model::decoder::{DecoderGraph, KvLayer, LAYER_PREFIX, Shape, Span, max_nodes},
     tokenizer::TokenId,
 };
@@ -33,10 +33,6 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-
-/// Attention looks at whole steps of this many cells, so that the graph of a single token can be
-/// used again for the next ones.
-const KV_STEP: usize = 256;
 
 /// The decoder of a model with the memory of its sequences, which know nothing of each other. Most
 /// methods are about the first one, which is usually the only one.
@@ -128,10 +124,11 @@ impl Decoder {
             .map(Group::Block)
             .chain([Group::Output]);
         let devices = placed_model.backends(groups, &cancel)?;
+        let n_threads = plan.decoder_threads(options.n_threads);
         // A decoder of several sequences works in turn with the vision tower.
         let cpu = match options.n_sequences {
-            1 => Backend::cpu(options.n_threads, cancel)?,
-            _ => Backend::cpu_sleeping(options.n_threads, cancel)?,
+            1 => Backend::cpu(n_threads, cancel)?,
+            _ => Backend::cpu_sleeping(n_threads, cancel)?,
         };
         let homes = plan
             .layers
@@ -166,8 +163,9 @@ impl Decoder {
         let config = &self.placed_model.model().config().text;
         let weights = &self.placed_model.weights().decoder;
         let layers: Vec<&[KvLayer]> = self.caches.iter().map(KvCache::layers).collect();
+        let n_kv = self.caches[0].n_visible(options.n_ctx);
         let shape = |n_tokens: usize, n_outputs: usize| Shape {
-            spans: options.full_spans(n_tokens),
+            spans: options.full_spans(n_tokens, n_kv),
             n_image_rows: n_tokens / 2,
             n_outputs,
             keep_taps: false,
@@ -307,7 +305,7 @@ impl Decoder {
         let span = Span {
             sequence: 0,
             n_tokens,
-            n_kv: cells_seen(cache, n_tokens),
+            n_kv: cache.n_visible(cache.len() + n_tokens),
         };
         self.placed.has(&Shape {
             spans: vec![span],
@@ -338,14 +336,7 @@ impl Decoder {
     /// Errors as [`append`](Self::append) does, and with `InvalidArgument` if a sequence does not
     /// exist or occurs twice; all sequences are then as before.
     pub fn append_all(&mut self, parts: &[Part], logits: &mut Vec<f32>) -> Result<()> {
-        self.compute(parts, false, |scheduler, graph| {
-            logits.clear();
-            if let Some(tensor) = &graph.logits {
-                logits.resize(tensor.n_elements(), 0.0);
-                scheduler.read(&graph.graph, tensor, 0, logits)?;
-            }
-            Ok(())
-        })
+        self.compute(parts, false, logits, |_, _| Ok(()))
     }
 
     /// Appends `run` and returns every layer's output by name (`txt.0`, …), one row a token: for
@@ -356,7 +347,7 @@ impl Decoder {
             run: *run,
             outputs: Outputs::All,
         };
-        self.compute(&[part], true, |scheduler, graph| {
+        self.compute(&[part], true, &mut Vec::new(), |scheduler, graph| {
             graph
                 .taps
                 .iter()
@@ -369,11 +360,13 @@ impl Decoder {
         })
     }
 
-    /// Appends `parts` and returns what `read` makes of the results.
+    /// Appends `parts`, puts their logits into `logits` and returns what `read` makes of other
+    /// results.
     fn compute<T>(
         &mut self,
         parts: &[Part],
         keep_taps: bool,
+        logits: &mut Vec<f32>,
         read: impl FnOnce(&Scheduler, &DecoderGraph) -> Result<T>,
     ) -> Result<T> {
         self.check(parts)?;
@@ -382,7 +375,7 @@ impl Decoder {
         for part in parts {
             let cache = &mut self.caches[part.sequence];
             let n_tokens = part.run.ids.len();
-            let n_kv = cells_seen(cache, n_tokens);
+            let n_kv = cache.n_visible(cache.len() + n_tokens);
             cache.make_readable(n_kv)?;
             starts.push(cache.len());
             spans.push(Span {
@@ -413,7 +406,8 @@ impl Decoder {
         let began = Instant::now();
         let s = &mut self.scheduler;
         write_inputs(s, graph, config, parts, &starts, &mut self.mask)?;
-        run_paged(s, &graph.graph, self.pager.as_ref())?;
+        logits.resize(graph.logits.as_ref().map_or(0, Tensor::n_elements), 0.0);
+        run_paged(s, graph, self.pager.as_ref(), logits)?;
         let results = read(s, graph)?;
         self.run_time = began.elapsed();
         for part in parts {
@@ -421,12 +415,6 @@ impl Decoder {
         }
         Ok(results)
     }
-}
-
-/// The cells of `cache` that attention looks at when `n_tokens` tokens are appended.
-fn cells_seen(cache: &KvCache, n_tokens: usize) -> usize {
-    let end = cache.len() + n_tokens;
-    end.next_multiple_of(KV_STEP).min(cache.n_ctx())
 }
 
 /// The empty caches of all sequences; `home` gives the device of each layer.
@@ -440,10 +428,31 @@ fn caches(
     (0..options.n_sequences).map(cache).collect()
 }
 
-/// Runs `graph`; `pager`, if there is one, follows from layer to layer.
-fn run_paged(scheduler: &mut Scheduler, graph: &Graph, pager: Option<&Pager>) -> Result<()> {
+/// Runs `graph`, whose logits go to `logits`.
+fn run(
+    scheduler: &mut Scheduler,
+    graph: &DecoderGraph,
+    observer: Option<Observer>,
+    logits: &mut [f32],
+) -> Result<()> {
+    match &graph.logits {
+        Some(tensor) => {
+            scheduler.run_and_read(&graph.graph, observer, tensor, || logits)?;
+            Ok(())
+        }
+        None => scheduler.run(&graph.graph, observer),
+    }
+}
+
+/// The same; `pager`, if there is one, follows from layer to layer.
+fn run_paged(
+    scheduler: &mut Scheduler,
+    graph: &DecoderGraph,
+    pager: Option<&Pager>,
+    logits: &mut [f32],
+) -> Result<()> {
     let Some(pager) = pager else {
-        return scheduler.run(graph, None);
+        return run(scheduler, graph, None, logits);
     };
     pager.begin();
     let mut seen = |_: &str| {
@@ -454,7 +463,7 @@ fn run_paged(scheduler: &mut Scheduler, graph: &Graph, pager: Option<&Pager>) ->
         prefix: LAYER_PREFIX,
         seen: &mut seen,
     };
-    let result = scheduler.run(graph, Some(observer));
+    let result = run(scheduler, graph, Some(observer), logits);
     // The output, which has no name, and whatever a shorter run did not use.
     pager.begin();
     result
@@ -463,7 +472,10 @@ fn run_paged(scheduler: &mut Scheduler, graph: &Graph, pager: Option<&Pager>) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runtime::{KvType, testing};
+    use crate::{
+        ggml::Context,
+        runtime::{KvType, testing},
+    };
 
     #[test]
     fn weights_that_come_and_go_give_the_same_logits() {
@@ -484,5 +496,33 @@ mod tests {
             [8, 1, 1, 8].map(|n| testing::run(&mut decoder, n))
         };
         assert_eq!(logits(Some(0)), logits(None));
+    }
+
+    #[test]
+    fn keys_are_written_to_the_cache_right_after_they_are_turned() {
+        let model = testing::model();
+        let text = &model.config().text;
+        let context = Context::new(2 * text.block_count as usize, 0).unwrap();
+        let kv: Vec<_> = (0..text.block_count)
+            .map(|_| KvType::F16.layer(&context, text, 256))
+            .collect();
+        let span = Span {
+            sequence: 0,
+            n_tokens: 1,
+            n_kv: 256,
+        };
+        let shape = Shape {
+            spans: vec![span],
+            n_image_rows: 0,
+            n_outputs: 1,
+            keep_taps: false,
+        };
+        let graph = DecoderGraph::build(text, &model.weights().decoder, &[&kv], shape).unwrap();
+        let operations = graph.graph.operations();
+        // What ggml's CUDA backend computes by one kernel.
+        let fused = operations
+            .windows(3)
+            .filter(|three| *three == ["ROPE", "VIEW", "SET_ROWS"]);
+        assert_eq!(fused.count(), text.block_count as usize, "{operations:?}");
     }
 }

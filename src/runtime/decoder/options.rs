@@ -52,13 +52,13 @@ impl DecoderOptions {
     }
 
     /// The spans of a batch of `n_tokens` tokens of as many sequences as there can be, all but the
-    /// last of a single token, at full contexts.
-    pub(in crate::runtime) fn full_spans(&self, n_tokens: usize) -> Vec<Span> {
+    /// last of a single token, that see `n_kv` cells each.
+    pub(in crate::runtime) fn full_spans(&self, n_tokens: usize, n_kv: usize) -> Vec<Span> {
         let last = self.n_sequences.min(n_tokens) - 1;
         let span = |sequence| Span {
             sequence,
             n_tokens: if sequence == last { n_tokens - last } else { 1 },
-            n_kv: self.n_ctx,
+            n_kv,
         };
         (0..=last).map(span).collect()
     }

@@ -12,6 +12,13 @@ use std::{fmt, str::FromStr};
 /// we compute.
 const RESERVE: u64 = 256 << 20;
 
+/// Tokens of a batch that suit a graphics processor.
+const GPU_UBATCH: usize = 2048;
+
+/// Least memory of a graphics processor for such batches, which take 0.7 GiB more of it than usual ones
+/// with Pixtral-12B.
+const GPU_UBATCH_MEMORY: u64 = 4 << 30;
+
 /// What a user decides about placement. The default leaves all to the planner, which takes the
 /// graphics processors of this machine, if there are any.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -35,6 +42,28 @@ impl PlacementOptions {
         Self {
             devices: Some(Vec::new()),
             ..Self::default()
+        }
+    }
+
+    /// Tokens of a batch that suit the devices: `usual` many, or 2048 if there is a graphics processor
+    /// of this machine with 4 GiB to use. It computes larger batches faster, and weights that it has
+    /// no room for are copied to it once for each batch.
+    pub fn suitable_ubatch(&self, usual: usize) -> usize {
+        let suits = |memory: u64| memory >= GPU_UBATCH_MEMORY;
+        let wanted = |device: &Device| match &self.devices {
+            None => true,
+            Some(choices) => (choices.iter().filter(|choice| choice.name == device.name()))
+                .any(|choice| choice.memory.is_none_or(suits)),
+        };
+        let fits = |device: &Device| device.memory().is_ok_and(|memory| suits(memory.free));
+        let is_gpu = |device: &&Device| device.kind().is_graphics_processor();
+        let devices = match self.gpu_layers {
+            GpuLayers::Count(0) => Vec::new(),
+            _ => Device::local().unwrap_or_default(),
+        };
+        match devices.iter().filter(is_gpu).any(|d| wanted(d) && fits(d)) {
+            true => usual.max(GPU_UBATCH),
+            false => usual,
         }
     }
 }
@@ -139,7 +168,7 @@ impl Candidate {
         let found = match &options.devices {
             None => Device::local()?
                 .into_iter()
-                .filter(|d| matches!(d.kind(), DeviceKind::Gpu | DeviceKind::IntegratedGpu))
+                .filter(|device| device.kind().is_graphics_processor())
                 .map(|device| Self::new(device, None))
                 .collect::<Result<Vec<_>>>()?,
             Some(choices) => {
@@ -208,6 +237,23 @@ mod tests {
             assert_eq!(layers.to_string().parse::<GpuLayers>().unwrap(), layers);
         }
         assert!("-1".parse::<GpuLayers>().is_err());
+    }
+
+    #[test]
+    fn without_a_graphics_processor_batches_are_the_usual_ones() {
+        let devices = |list: &[&str]| PlacementOptions {
+            devices: Some(list.iter().map(|name| name.parse().unwrap()).collect()),
+            ..PlacementOptions::default()
+        };
+        // Workers are not asked.
+        for list in [&[][..], &["cpu"], &["rpc:127.0.0.1:1"]] {
+            assert_eq!(devices(list).suitable_ubatch(512), 512, "{list:?}");
+        }
+        let none = PlacementOptions {
+            gpu_layers: GpuLayers::Count(0),
+            ..PlacementOptions::default()
+        };
+        assert_eq!(none.suitable_ubatch(64), 64);
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::{
     },
     runtime::{
         DecoderOptions, Model,
+        kv_cache::n_cells,
         placed::{N_SMALL, SMALL},
     },
 };
@@ -39,9 +40,10 @@ impl Demands {
             most(&context, model.group_bytes(group))
         };
         let context = Context::new(2, 0)?;
-        options.kv_type.layer(&context, text, options.n_ctx);
+        let n_cells = n_cells(options.n_ctx, !candidates.is_empty());
+        options.kv_type.layer(&context, text, n_cells);
         let per_token = options.kv_type.bytes_per_token(text) / u64::from(text.block_count);
-        let one = most(&context, per_token * options.n_ctx as u64)?;
+        let one = most(&context, per_token * n_cells as u64)?;
         let cache = one * options.n_sequences as u64;
         Ok(Self {
             vision: weights(Group::Vision)?,
@@ -152,7 +154,7 @@ impl<'a> Measure<'a> {
         let kv = self.imagine_cache(assignment)?;
         let size = |n_tokens: usize, n_outputs: usize| -> Result<Vec<u64>> {
             let shape = Shape {
-                spans: options.full_spans(n_tokens),
+                spans: options.full_spans(n_tokens, n_cells(options.n_ctx, true)),
                 n_image_rows: n_tokens / 2,
                 n_outputs,
                 keep_taps: false,
@@ -204,10 +206,10 @@ impl<'a> Measure<'a> {
         let layer = |place: &Option<usize>| {
             let context = Context::new(2, 0)?;
             let text = &self.model.config().text;
-            let layer = self
-                .options
-                .kv_type
-                .layer(&context, text, self.options.n_ctx);
+            let layer =
+                self.options
+                    .kv_type
+                    .layer(&context, text, n_cells(self.options.n_ctx, true));
             Buffer::imagine_on(&context, place.map_or(&cpu, |d| &self.devices[d]))?;
             Ok(layer)
         };

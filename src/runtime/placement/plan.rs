@@ -172,6 +172,16 @@ impl Plan {
         self.n_offloaded() == 0 && others.iter().all(|&d| d == cpu)
     }
 
+    /// How many of `n_threads` the decoder has a use for. A table's rows take one, and threads that
+    /// wait for more keep their cores busy.
+    pub(in crate::runtime) fn decoder_threads(&self, n_threads: usize) -> usize {
+        let cpu = self.cpu_index();
+        match self.output == cpu || self.layers.contains(&cpu) {
+            true => n_threads,
+            false => 1,
+        }
+    }
+
     /// The device of a group of tensors.
     pub fn device_of(&self, group: Group) -> usize {
         match group {

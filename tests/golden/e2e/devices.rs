@@ -9,6 +9,8 @@ use super::{
     model, runs,
 };
 use pixtral::{
+    checkpoint::Synthetic,
+    config::Config,
     ggml::CancelFlag,
     preprocess::{PreparedImage, PreprocessOptions, Preprocessor},
     runtime::{
@@ -19,21 +21,53 @@ use pixtral::{
 };
 use std::{env, ops::ControlFlow, sync::Arc};
 
-/// Matrix products of GPUs round f32 to 10 bits (TF32) and attention its keys and values to f16, so a
-/// device cannot be held to the error of f32 on the CPU. Twice the largest seen on an H100 (2.1e-3, a
-/// picture of 16×1 patches); docs/CUDA.md lists what was run.
-const BOUND: f64 = 4e-3;
+/// Of a model in f32. Matrix products of GPUs cut f32 to 10 bits of mantissa (TF32) and attention
+/// rounds its operands to f16, so a device cannot be held to the error of f32 on the CPU. The largest
+/// seen on an H100 (2.26e-3, docs/CUDA.md) with a margin of a third.
+const BOUND: f64 = 3e-3;
 
-/// Recipes and their bounds against the reference, those of the CPU (`quantised.rs`) with the
-/// device's own error on top: a guess, not yet run on a device.
+/// The same with keys and values in q8_0 (seen: 1.62e-2, the CPU's own 1.5e-2).
+const BOUND_Q8_0_CACHE: f64 = 2.2e-2;
+
+/// Recipes and their bounds against the reference: what was seen on an H100 with a margin of a third.
+/// f16 products are added in f16 there; the other types are as near as on the CPU (`quantised.rs`).
 const BOUNDS: [(&str, f64); 6] = [
-    ("f32", BOUND),
-    ("f16", 5e-3),
-    ("bf16", 1.2e-2),
-    ("q8_0", 0.046),
-    ("q6_k", 0.104),
-    ("q4_k", 0.372),
+    ("f32", 1.6e-3),
+    ("f16", 3.5e-3),
+    ("bf16", 8.8e-3),
+    ("q8_0", 0.044),
+    ("q6_k", 0.095),
+    ("q4_k", 0.364),
 ];
+
+/// Recipes and their bounds against the CPU's logits. Both sides round activations to 8 bits for
+/// quantised weights, in blocks of their own: as far from each other as from the truth.
+const BOUNDS_OF_THE_CPU: [(&str, f64); 4] = [
+    ("f32", 1e-3),
+    ("f16", 1.5e-3),
+    ("q8_0", 1.8e-2),
+    ("q4_k", 3.2e-2),
+];
+
+/// What was beyond its bound. All of a test is run before it fails.
+#[derive(Default)]
+struct Misses(Vec<String>);
+
+impl Misses {
+    fn check(&mut self, what: &str, error: f64, bound: f64) {
+        println!("{what}: {error:.2e}");
+        // NaN is a miss too.
+        if !(error < bound) {
+            self.0
+                .push(format!("{what}: {error:.2e}, allowed {bound:.2e}"));
+        }
+    }
+
+    #[track_caller]
+    fn none(self) {
+        assert!(self.0.is_empty(), "{:#?}", self.0);
+    }
+}
 
 fn placement(layers: GpuLayers, vision: bool) -> PlacementOptions {
     let device = env::var("PIXTRAL_TEST_DEVICE").expect("PIXTRAL_TEST_DEVICE names a device");
@@ -87,6 +121,7 @@ fn logits(model: &Arc<Model>, case: &Case, kv_type: KvType, to: PlacementOptions
 #[test]
 #[ignore = "needs a device beside the CPU"]
 fn every_type_on_a_device_stays_within_its_error() {
+    let mut misses = Misses::default();
     for (ty, bound) in BOUNDS {
         let model = model::golden(ty);
         let n_vocab = model.config().text.vocab_size as usize;
@@ -96,17 +131,21 @@ fn every_type_on_a_device_stays_within_its_error() {
             found.extend_from_slice(&logits[logits.len() - n_vocab..]);
             expected.extend(case.expect_floats("logits_last"));
         }
-        let error = relative_l2(&found, &expected);
-        println!("{ty}: logits {error:.2e}");
-        assert!(error < bound, "{ty}: logits differ by {error:.2e}");
+        misses.check(ty, relative_l2(&found, &expected), bound);
     }
+    misses.none();
 }
 
 #[test]
 #[ignore = "needs a device beside the CPU"]
 fn any_number_of_layers_on_a_device_gives_the_reference_s_logits() {
     let model = model::golden("f32");
-    for kv_type in [KvType::F32, KvType::F16] {
+    let mut misses = Misses::default();
+    for (kv_type, bound) in [
+        (KvType::F32, BOUND),
+        (KvType::F16, BOUND),
+        (KvType::Q8_0, BOUND_Q8_0_CACHE),
+    ] {
         for case in case::all() {
             let expected = case.expect_floats("logits_last");
             for layers in 0..=model.config().text.block_count as usize {
@@ -114,16 +153,13 @@ fn any_number_of_layers_on_a_device_gives_the_reference_s_logits() {
                     let to = placement(GpuLayers::Count(layers), vision);
                     let found = logits(&model, &case, kv_type, to);
                     let last = &found[found.len() - expected.len()..];
-                    let error = relative_l2(last, &expected);
-                    println!(
-                        "{} {kv_type} {layers} layers, vision {vision}: {error:.2e}",
-                        case.name
-                    );
-                    assert!(error < BOUND, "{}: {error:.2e}", case.name);
+                    let what = format!("{} {kv_type} {layers} layers, vision {vision}", case.name);
+                    misses.check(&what, relative_l2(last, &expected), bound);
                 }
             }
         }
     }
+    misses.none();
 }
 
 /// A picture with something in it everywhere.
@@ -153,6 +189,7 @@ fn pictures_of_odd_sizes_on_a_device_give_the_cpu_s_rows() {
         (256, 256),
     ];
     let model = model::golden("f32");
+    let mut misses = Misses::default();
     let mut on_cpu = VisionEncoder::new(model.clone(), 1, CancelFlag::default()).unwrap();
     let decoder = placed(
         &model,
@@ -166,17 +203,97 @@ fn pictures_of_odd_sizes_on_a_device_give_the_cpu_s_rows() {
         let image = picture(&model, width, height);
         let expected = on_cpu.encode(&image, &mut |_, _| ()).unwrap();
         let found = on_device.encode(&image, &mut |_, _| ()).unwrap();
-        let error = relative_l2(&found.values, &expected.values);
-        let grid = image.grid;
-        println!(
-            "{width}x{height}: {} by {} patches: {error:.2e}",
-            grid.rows, grid.cols
-        );
-        assert!(
-            error < BOUND,
-            "{width}x{height}: rows differ by {error:.2e}"
-        );
+        let (rows, cols) = (image.grid.rows, image.grid.cols);
+        let what = format!("{width}x{height}, {rows} by {cols} patches");
+        misses.check(&what, relative_l2(&found.values, &expected.values), BOUND);
     }
+    misses.none();
+}
+
+/// Two layers with heads as the published model has them, and weights of type `ty`.
+fn published_heads(ty: &str) -> Arc<Model> {
+    let mut config = Config::pixtral_12b();
+    let (t, v) = (&mut config.text, &mut config.vision);
+    (t.block_count, t.embedding_length, t.feed_forward_length) = (2, 1024, 2048);
+    (t.head_count, t.head_count_kv, t.vocab_size) = (8, 2, 2048);
+    (v.block_count, v.embedding_length, v.feed_forward_length) = (1, 256, 512);
+    v.head_count = 4;
+    model::convert(&Synthetic::new(config, 7).unwrap(), ty)
+}
+
+/// Logits of the last of `n` tokens, and of the two after them, one by one.
+fn last_logits(decoder: &mut Decoder, n: usize) -> Vec<f32> {
+    let ids: Vec<u32> = (0..n as u32 + 2).map(|i| i * 7919 % 2048).collect();
+    let mut all = Vec::new();
+    for ids in [&ids[..n], &ids[n..n + 1], &ids[n + 1..]] {
+        let mut logits = Vec::new();
+        let run = Run {
+            ids,
+            image_rows: &[],
+        };
+        decoder.append(&run, Outputs::Last, &mut logits).unwrap();
+        all.extend(logits);
+    }
+    all
+}
+
+#[test]
+#[ignore = "needs a device beside the CPU"]
+fn prompts_of_any_length_on_a_device_give_the_cpu_s_logits() {
+    let mut misses = Misses::default();
+    for (ty, bound) in BOUNDS_OF_THE_CPU {
+        let model = published_heads(ty);
+        for n in [1, 2, 3, 8, 9, 16, 17, 63, 255, 256, 257, 700] {
+            let on =
+                |to: PlacementOptions| last_logits(&mut placed(&model, n + 2, KvType::F16, to), n);
+            let expected = on(PlacementOptions::cpu());
+            // Of a layer on the CPU, the device takes long prompts all the same.
+            for layers in [GpuLayers::All, GpuLayers::Count(1)] {
+                let found = on(placement(layers, true));
+                let what = format!("{ty}, {n} tokens, {layers} layers");
+                misses.check(&what, relative_l2(&found, &expected), bound);
+            }
+        }
+    }
+    misses.none();
+}
+
+#[test]
+#[ignore = "needs a device beside the CPU"]
+fn prompts_in_pieces_and_further_turns_on_a_device_give_the_reference_s_logits() {
+    let model = model::golden("f32");
+    let mut misses = Misses::default();
+    for case in case::all() {
+        let expected = case.expect_floats("logits_last");
+        let prompt = case.prompt(model.config().vision.patch_size);
+        for n_ubatch in [1, 5, 16, 64] {
+            let options = SessionOptions {
+                n_ubatch,
+                kv_type: KvType::F16,
+                n_threads: Some(1),
+                n_ctx: Some(600),
+                placement: placement(GpuLayers::All, true),
+                ..Default::default()
+            };
+            let mut session = Session::new(model.clone(), options).unwrap();
+            session.read(&prompt, &mut runs::silent).unwrap();
+            let what = format!("{} in pieces of {n_ubatch}", case.name);
+            misses.check(&what, relative_l2(session.logits(), &expected), BOUND);
+            // An answer behind it, which the same prompt then cuts off.
+            let asked = GenerateOptions {
+                max_tokens: Some(9),
+                ignore_eos: true,
+                ..Default::default()
+            };
+            session
+                .generate(&prompt, &asked, &mut runs::silent)
+                .unwrap();
+            session.read(&prompt, &mut runs::silent).unwrap();
+            let again = relative_l2(session.logits(), &expected);
+            misses.check(&format!("{what}, asked again"), again, BOUND);
+        }
+    }
+    misses.none();
 }
 
 #[test]

@@ -18,9 +18,10 @@ pub struct DecoderArgs {
     /// Longest conversation in tokens [default: 8192]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     ctx: Option<u32>,
-    /// Tokens computed as one batch; results do not depend on it
-    #[arg(long, value_name = "N", default_value_t = DEFAULT_UBATCH as u32, value_parser = clap::value_parser!(u32).range(1..))]
-    ubatch: u32,
+    /// Tokens computed as one batch; results do not depend on it [default: 512, or 2048 with a
+    /// graphics processor that has 4 GiB for it]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    ubatch: Option<u32>,
     /// Storage of keys and values: f16, q8_0 (half the memory) or f32
     #[arg(long, value_name = "TYPE", default_value = "f16")]
     kv_type: KvType,
@@ -38,21 +39,21 @@ impl DecoderArgs {
         self.ctx.map(|n| n as usize)
     }
 
-    pub fn n_ubatch(&self) -> usize {
-        self.ubatch as usize
-    }
-
     pub fn kv_type(&self) -> KvType {
         self.kv_type
     }
 
     pub fn session(&self) -> SessionOptions {
+        let placement = self.placement.options();
         SessionOptions {
             n_ctx: self.n_ctx(),
-            n_ubatch: self.n_ubatch(),
+            n_ubatch: match self.ubatch {
+                Some(n) => n as usize,
+                None => placement.suitable_ubatch(DEFAULT_UBATCH),
+            },
             kv_type: self.kv_type,
             n_threads: self.threads.map(|n| n as usize),
-            placement: self.placement.options(),
+            placement,
             ..SessionOptions::default()
         }
     }

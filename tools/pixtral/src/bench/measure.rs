@@ -56,7 +56,7 @@ pub struct DecoderTimes {
 pub fn time_decoder(args: &BenchArgs, decoder: &mut Decoder) -> Result<DecoderTimes> {
     let (n_prompt, n_generate) = (args.prompt as usize, args.generate as usize);
     let n_before = args.n_before() as usize;
-    let n_ubatch = args.decoder.n_ubatch();
+    let n_ubatch = args.decoder.session().n_ubatch;
     let model = decoder.placed_model().model().clone();
     let vocab = model.config().text.vocab_size;
     // Ordinary ids spread over the vocabulary, so that embedding rows are not all the same one.

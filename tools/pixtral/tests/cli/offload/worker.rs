@@ -105,7 +105,8 @@ pub fn on(workers: &[&Worker], n_layers: usize, vision: &str) -> PlacementOption
 /// A session for comparing numbers.
 pub fn session(placement: PlacementOptions) -> Session {
     let options = SessionOptions {
-        n_ctx: Some(512),
+        // No whole number of the cache's steps.
+        n_ctx: Some(500),
         n_ubatch: 64,
         kv_type: KvType::F32,
         n_threads: Some(1),
