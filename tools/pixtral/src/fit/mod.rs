@@ -96,6 +96,7 @@ pub fn run(args: &FitArgs) -> Result<()> {
 fn working(config: &Config, kv_type: KvType) -> Result<WorkingMemory> {
     let usual = SessionOptions::default();
     let options = DecoderOptions {
+        n_sequences: 1,
         n_ctx: 0,
         n_ubatch: usual.n_ubatch,
         kv_type,
