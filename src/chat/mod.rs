@@ -29,6 +29,7 @@
 //!
 //! [`ChatTemplate::encode`] turns such a request into a [`Prompt`].
 
+mod calls;
 mod fields;
 mod image_tokens;
 mod message;
@@ -48,6 +49,7 @@ mod validate;
 use crate::{preprocess::PreparedImage, tokenizer::TokenId};
 use std::sync::Arc;
 
+pub use calls::{CallPiece, CallReader, calls_schema};
 pub use message::{ImageSource, Message, Part, Role};
 pub use request::ChatRequest;
 pub use template::{ChatTemplate, LoadImage};
