@@ -61,10 +61,14 @@ struct ThreadPool {
 }
 
 impl ThreadPool {
-    fn new(n_threads: usize) -> Result<Self> {
+    /// Threads that, when a graph is done, spin for a while to be ready for the next, or sleep at once.
+    fn new(n_threads: usize, spin: bool) -> Result<Self> {
         // SAFETY: the parameters are plain data; ggml_threadpool_new copies what it needs.
         let ptr = unsafe {
             let mut params = sys::ggml_threadpool_params_default(n_threads as i32);
+            if !spin {
+                params.poll = 0;
+            }
             sys::ggml_threadpool_new(&mut params)
         };
         let ptr = NonNull::new(ptr)
@@ -100,6 +104,16 @@ impl Backend {
     /// The CPU with `n_threads` threads, which wait in a pool until the backend is dropped. Work
     /// stops when `cancel` is set.
     pub fn cpu(n_threads: usize, cancel: CancelFlag) -> Result<Self> {
+        Self::cpu_with(n_threads, true, cancel)
+    }
+
+    /// The same with threads that sleep between graphs, so that others can have the cores: waking them
+    /// takes longer.
+    pub fn cpu_sleeping(n_threads: usize, cancel: CancelFlag) -> Result<Self> {
+        Self::cpu_with(n_threads, false, cancel)
+    }
+
+    fn cpu_with(n_threads: usize, spin: bool, cancel: CancelFlag) -> Result<Self> {
         if n_threads == 0 || n_threads > MAX_THREADS {
             return Err(Error::new(
                 ErrorKind::InvalidArgument,
@@ -107,7 +121,7 @@ impl Backend {
             ));
         }
         let device = Device::cpu()?;
-        let threads = ThreadPool::new(n_threads)?;
+        let threads = ThreadPool::new(n_threads, spin)?;
         // SAFETY: no arguments; returns null on failure.
         let ptr = NonNull::new(unsafe { sys::ggml_backend_cpu_init() }).ok_or_else(|| {
             Error::new(

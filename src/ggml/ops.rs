@@ -182,6 +182,14 @@ impl Context {
         })
     }
 
+    /// `a` `[d, m, n1]` and then `b` `[d, m, n2]` along the third dimension: `[d, m, n1 + n2]`.
+    pub fn concat_2(&self, a: &Tensor, b: &Tensor) -> Tensor {
+        self.refer_to(a);
+        self.refer_to(b);
+        // SAFETY: as in `unary`.
+        self.wrap(unsafe { sys::ggml_concat(self.as_ptr(), a.as_ptr(), b.as_ptr(), 2) })
+    }
+
     /// The same elements in memory order under new dimensions.
     pub fn reshape(&self, a: &Tensor, dims: [usize; 3]) -> Tensor {
         self.refer_to(a);

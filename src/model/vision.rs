@@ -10,8 +10,12 @@ use crate::{
     ggml::{Context, Graph, Rope, Tensor, Type},
 };
 
-/// Prefix of the names of the tower's layer outputs: `vit.0`, `vit.1`, ….
+/// Prefix of the names of the tower's layer outputs, `vit.0`, `vit.1`, …, and of what cuts a layer into
+/// [slices](SLICES).
 pub const LAYER_PREFIX: &str = "vit.";
+
+/// Named results of a layer: what attention gives, `vit.0.mixed`, and the layer's output.
+pub const SLICES: usize = 2;
 
 /// A vision graph with its inputs and results. `n` is the number of patches.
 pub struct VisionGraph {
@@ -143,6 +147,7 @@ fn tower(
         let [q, k, v] = [q, k, v].map(|t| ctx.swap_1_2(&t));
         let precision = precision(&layer.attention);
         let mixed = ctx.flash_attention(&q, &k, &v, None, scale, precision); // [head_dim, n_head, n]
+        ctx.name(&mixed, &format!("{LAYER_PREFIX}{i}.mixed"));
         let mixed = ctx.reshape(&mixed, [d, n, 1]);
         x = ctx.add(&x, &ctx.mul_mat(&layer.attention.output, &mixed));
         let h = rms_norm(ctx, &x, &layer.ffn_norm, config.norm_eps);

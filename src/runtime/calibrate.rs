@@ -1,12 +1,15 @@
 //! Measures how fast this machine reads prompts, by the first layers of graphs that are then
 //! broken off: a fraction of a second that tells what minutes will be.
 
-use super::{KvType, Model, Rates, Run, VisionEncoder, decoder::write_inputs, kv_cache::KvCache};
+use super::{
+    KvType, Model, Outputs, Part, Rates, Run, VisionEncoder, decoder::write_inputs,
+    kv_cache::KvCache,
+};
 use crate::{
     Error, ErrorKind, Result,
     config::TextConfig,
     ggml::{Backend, CancelFlag, Graph, Observer, Scheduler},
-    model::decoder::{DecoderGraph, LAYER_PREFIX, Shape, max_nodes},
+    model::decoder::{DecoderGraph, LAYER_PREFIX, Shape, Span, max_nodes},
     preprocess::{Patches, PreparedImage},
 };
 use std::{ops::ControlFlow, sync::Arc, time::Instant};
@@ -41,27 +44,35 @@ fn measure_decoder(model: &Model, kv_type: KvType, n_threads: usize) -> Result<(
         block_count: 1,
         ..text.clone()
     };
-    let mut cache = KvCache::new(&one_layer, kv_type, many, |_| backend.device().clone())?;
+    let mut cache = KvCache::new(&one_layer, kv_type, many, &|_| backend.device().clone())?;
     cache.make_readable(many)?;
     let layers = vec![cache.layers()[0].clone(); text.block_count as usize];
-    let mut scheduler = Scheduler::new(backend, max_nodes(text))?;
+    let mut scheduler = Scheduler::new(backend, max_nodes(text, 1))?;
     let mut measure = |n_kv: usize, warm_up| {
         let ids = vec![0; N_TOKENS.min(n_kv)];
         let shape = Shape {
-            n_tokens: ids.len(),
+            spans: vec![Span {
+                sequence: 0,
+                n_tokens: ids.len(),
+                n_kv,
+            }],
             n_image_rows: 0,
-            n_kv,
             n_outputs: 1,
             keep_taps: false,
         };
-        let graph = DecoderGraph::build(text, &model.weights().decoder, &layers, shape)?;
+        let graph = DecoderGraph::build(text, &model.weights().decoder, &[&layers], shape)?;
         scheduler.place(&graph.graph)?;
-        let run = Run {
-            ids: &ids,
-            image_rows: &[],
+        let part = Part {
+            sequence: 0,
+            run: Run {
+                ids: &ids,
+                image_rows: &[],
+            },
+            outputs: Outputs::Last,
         };
         let start = n_kv - ids.len();
-        write_inputs(&mut scheduler, &graph, text, &run, start, &mut Vec::new())?;
+        let s = &mut scheduler;
+        write_inputs(s, &graph, text, &[part], &[start], &mut Vec::new())?;
         let mut marks = Marks::new(warm_up, &cancel);
         time_layers(&mut scheduler, &graph.graph, &mut marks)?;
         let seconds = marks.layer()? * f64::from(text.block_count);

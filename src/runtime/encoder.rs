@@ -7,7 +7,7 @@ use crate::{
     ggml::{Backend, CancelFlag, Observer, Scheduler},
     model::{
         VisionWeights,
-        vision::{LAYER_PREFIX, VisionGraph, max_nodes},
+        vision::{LAYER_PREFIX, SLICES, VisionGraph, max_nodes},
         vision_periods,
     },
     preprocess::{Patches, PreparedImage},
@@ -54,22 +54,29 @@ impl Source {
 impl VisionEncoder {
     /// The tower of `model` on the CPU with `n_threads` threads.
     pub fn new(model: Arc<Model>, n_threads: usize, cancel: CancelFlag) -> Result<Self> {
-        Self::with(Source::File(model), Vec::new(), n_threads, cancel)
+        let cpu = Backend::cpu(n_threads, cancel)?;
+        Self::with(Source::File(model), Vec::new(), cpu)
     }
 
     /// The tower of `model` where the plan has put it.
     pub fn of(model: Arc<PlacedModel>, n_threads: usize, cancel: CancelFlag) -> Result<Self> {
-        let devices = model.backends([Group::Vision].into_iter(), &cancel)?;
-        Self::with(Source::Placed(model), devices, n_threads, cancel)
+        let cpu = Backend::cpu(n_threads, cancel.clone())?;
+        Self::placed(model, cpu, &cancel)
     }
 
-    fn with(
-        weights: Source,
-        devices: Vec<Backend>,
-        n_threads: usize,
-        cancel: CancelFlag,
-    ) -> Result<Self> {
-        let cpu = Backend::cpu(n_threads, cancel)?;
+    /// The same for working [in slices](Self::encode_in_slices) in turn with something else: its
+    /// threads sleep as soon as they have nothing to do.
+    pub fn beside(model: Arc<PlacedModel>, n_threads: usize, cancel: CancelFlag) -> Result<Self> {
+        let cpu = Backend::cpu_sleeping(n_threads, cancel.clone())?;
+        Self::placed(model, cpu, &cancel)
+    }
+
+    fn placed(model: Arc<PlacedModel>, cpu: Backend, cancel: &CancelFlag) -> Result<Self> {
+        let devices = model.backends([Group::Vision].into_iter(), cancel)?;
+        Self::with(Source::Placed(model), devices, cpu)
+    }
+
+    fn with(weights: Source, devices: Vec<Backend>, cpu: Backend) -> Result<Self> {
         let scheduler = Scheduler::with_devices(devices, cpu, max_nodes(weights.config()))?;
         Ok(Self { weights, scheduler })
     }
@@ -90,12 +97,29 @@ impl VisionEncoder {
         image: &PreparedImage,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<ImageEmbedding> {
+        self.encode_in_slices(image, &mut |done, total| {
+            if done.is_multiple_of(SLICES) {
+                progress(done / SLICES, total / SLICES);
+            }
+        })
+    }
+
+    /// Encodes `image`. `slice` is called with the slices of the work done and their number; nothing
+    /// is computed until it returns. Slices are a fraction of a layer and take about as long as each
+    /// other.
+    ///
+    /// Errors with `Cancelled` if the cancel flag was set meanwhile.
+    pub fn encode_in_slices(
+        &mut self,
+        image: &PreparedImage,
+        slice: &mut dyn FnMut(usize, usize),
+    ) -> Result<ImageEmbedding> {
         let graph = self.place(image, false)?;
-        let n_layers = self.weights.config().block_count as usize;
+        let n_slices = SLICES * self.weights.config().block_count as usize;
         let mut done = 0;
         let mut seen = |_: &str| {
             done += 1;
-            progress(done, n_layers);
+            slice(done, n_slices);
             ControlFlow::Continue(())
         };
         let observer = Observer {

@@ -104,7 +104,7 @@ impl KvCache {
         text: &TextConfig,
         ty: KvType,
         n_ctx: usize,
-        home: impl Fn(usize) -> Device,
+        home: &impl Fn(usize) -> Device,
     ) -> Result<Self> {
         ty.check(text)?;
         let n_layers = text.block_count as usize;
@@ -187,6 +187,32 @@ impl KvCache {
             }
         }
         self.advance(n);
+        Ok(())
+    }
+
+    /// Makes the cache, whose cells are equal to the first ones of `other`, hold all of the first `n`.
+    pub(super) fn copy_from(&mut self, other: &KvCache, n: usize) -> Result<()> {
+        if n > other.len || n > self.n_ctx {
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                format!(
+                    "{n} tokens cannot be copied from a sequence of {}",
+                    other.len
+                ),
+            ));
+        }
+        let known = self.len.min(n);
+        let mut bytes = Vec::new();
+        for (layer, source) in self.layers.iter_mut().zip(&other.layers) {
+            let pairs = [(&mut layer.k, &source.k), (&mut layer.v, &source.v)];
+            for (tensor, source) in pairs {
+                let cell = source.strides()[1];
+                bytes.resize((n - known) * cell, 0);
+                source.read_bytes(known * cell, &mut bytes)?;
+                tensor.write_bytes(known * cell, &bytes)?;
+            }
+        }
+        self.advance(n - known);
         Ok(())
     }
 

@@ -25,7 +25,7 @@ mod threads;
 
 pub use bandwidth::memory_bandwidth;
 pub(crate) use calibrate::calibrate;
-pub use decoder::{Decoder, DecoderOptions, ImageRow, Outputs, Run};
+pub use decoder::{Decoder, DecoderOptions, ImageRow, Outputs, Part, Run};
 pub use encoder::{ImageEmbedding, VisionEncoder};
 pub use kv_cache::KvType;
 pub use load::{LoadMode, LoadOptions};

@@ -7,7 +7,7 @@ use crate::{
     config::Group,
     ggml::{Graph, Scheduler},
     model::{
-        decoder::{DecoderGraph, Shape},
+        decoder::{DecoderGraph, KvLayer, Shape},
         vision::VisionGraph,
     },
 };
@@ -40,26 +40,26 @@ impl MemoryNeeds {
         placed: &PlacedModel,
         options: &DecoderOptions,
         scheduler: &Scheduler,
-        cache: &KvCache,
+        caches: &[KvCache],
     ) -> Result<Self> {
         let config = placed.model().config();
         let on_cpu = |graph: &Graph| -> Result<u64> {
             let sizes = scheduler.measure(graph)?;
             Ok(sizes.last().copied().unwrap_or_default())
         };
-        let n_tokens = options.n_ubatch.clamp(1, options.n_ctx);
+        let n_tokens = options.most_tokens();
+        let layers: Vec<&[KvLayer]> = caches.iter().map(KvCache::layers).collect();
         let weights = placed.weights();
         let mut decoder = 0;
         // Text, both, pictures: which takes the most depends on how memory happens to be reused.
         for n_image_rows in [0, n_tokens / 2, n_tokens] {
             let shape = Shape {
-                n_tokens,
+                spans: options.full_spans(n_tokens),
                 n_image_rows,
-                n_kv: options.n_ctx,
-                n_outputs: 1,
+                n_outputs: options.n_sequences.min(n_tokens),
                 keep_taps: false,
             };
-            let graph = DecoderGraph::build(&config.text, &weights.decoder, cache.layers(), shape)?;
+            let graph = DecoderGraph::build(&config.text, &weights.decoder, &layers, shape)?;
             decoder = on_cpu(&graph.graph)?.max(decoder);
         }
         let mut vision = 0;
@@ -85,7 +85,7 @@ impl MemoryNeeds {
             .count() as u64;
         let per_token = options.kv_type.bytes_per_token(text) / u64::from(text.block_count);
         Self {
-            kv_cache: options.n_ctx as u64 * per_token * n_layers,
+            kv_cache: options.n_sequences as u64 * options.n_ctx as u64 * per_token * n_layers,
             ..Self::default()
         }
     }
@@ -116,13 +116,27 @@ impl MemoryNeeds {
 
     fn refusal(&self, options: &DecoderOptions, least: u64, available: Available) -> Error {
         let mib = |bytes: u64| format!("{:.0} MiB", bytes as f64 / f64::from(1 << 20));
+        let DecoderOptions {
+            n_ctx, n_sequences, ..
+        } = *options;
+        let (what, need, way_out) = match n_sequences {
+            1 => (
+                format!("a context of {n_ctx} tokens"),
+                "needs",
+                String::new(),
+            ),
+            n => (
+                format!("{n} contexts of {n_ctx} tokens"),
+                "need",
+                format!("{}, ", self.fewer(n, least, available)),
+            ),
+        };
         Error::new(
             ErrorKind::OutOfMemory,
             format!(
-                "a context of {} tokens needs {} of memory for {} keys and values, {} for computing \
-                 and {} for weights in use, but only {} are free ({}): use a smaller context \
+                "{what} {need} {} of memory for {} keys and values, {} for computing and {} for \
+                 weights in use, but only {} are free ({}): {way_out}use a smaller context \
                  (--ctx), smaller keys and values (--kv-type q8_0) or smaller batches (--ubatch)",
-                options.n_ctx,
                 mib(self.kv_cache),
                 options.kv_type,
                 mib(self.decoder + self.vision + self.reserve + PROCESS),
@@ -131,6 +145,16 @@ impl MemoryNeeds {
                 available.bound
             ),
         )
+    }
+
+    /// How many of `n` contexts there would be room for.
+    fn fewer(&self, n: usize, least: u64, available: Available) -> String {
+        let others = self.total() - self.kv_cache + PROCESS + least;
+        let one = (self.kv_cache / n as u64).max(1);
+        match available.bytes.saturating_sub(others) / one {
+            0 => "there is no room for one of them".to_owned(),
+            fits => format!("there is room for {fits} of them"),
+        }
     }
 }
 
@@ -149,6 +173,7 @@ mod tests {
             kv_type: KvType::F16,
             n_threads: 1,
             reserve_bytes: 1 << 20,
+            n_sequences: 1,
         }
     }
 

@@ -40,7 +40,7 @@ impl PlacedGraphs {
         &mut self,
         shape: Shape,
         scheduler: &mut Scheduler,
-        build: impl FnOnce() -> Result<DecoderGraph>,
+        build: impl FnOnce(Shape) -> Result<DecoderGraph>,
     ) -> Result<&DecoderGraph> {
         let at = self.place_for(&shape);
         self.clock += 1;
@@ -49,7 +49,7 @@ impl PlacedGraphs {
         if !occupant.is(&shape) {
             // The old graph's memory goes before the new one needs its own.
             occupant.graph = None;
-            let graph = build()?;
+            let graph = build(shape)?;
             scheduler.place_at(at, &graph.graph)?;
             occupant.graph = Some(graph);
         }
@@ -67,14 +67,14 @@ impl PlacedGraphs {
     ) -> Result<()> {
         for at in 0..self.places.len() {
             self.places[at].graph = None;
-            let graph = build(if at == LARGE { large } else { small })?;
+            let graph = build(if at == LARGE { &large } else { &small }.clone())?;
             scheduler.place_at(at, &graph.graph)?;
         }
         Ok(())
     }
 
     fn place_for(&self, shape: &Shape) -> usize {
-        if shape.n_tokens > SMALL {
+        if shape.n_tokens() > SMALL {
             return LARGE;
         }
         let small = LARGE + 1..self.places.len();

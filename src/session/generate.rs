@@ -1,8 +1,8 @@
 //! Generating an answer, token by token.
 
 use super::{
-    Event, Reading, SamplingOptions, Session, Speculation, append::Ahead, choose::Chooser,
-    draft::Drafter, stop::StopMatcher,
+    Event, Reading, SamplingOptions, Session, Speculation, TokenLogprobs, append::Ahead,
+    choose::Chooser, draft::Drafter, stop::StopMatcher,
 };
 use crate::{
     ErrorKind, Result,
@@ -28,6 +28,9 @@ pub struct GenerateOptions {
     pub constraint: Option<Constraint>,
     /// How tokens are chosen.
     pub sampling: SamplingOptions,
+    /// Whether the answer tells how likely its tokens were, and with how many of the most likely
+    /// tokens in the place of each.
+    pub logprobs: Option<usize>,
     /// Go on when the model ends its answer (`</s>` is then skipped in the text): for measuring.
     pub ignore_eos: bool,
     /// Whether tokens are drafted.
@@ -57,6 +60,8 @@ pub struct Answer {
     pub text: String,
     /// The ids generated, an ending `</s>` not included.
     pub ids: Vec<TokenId>,
+    /// How likely each of them was, if that was asked for.
+    pub logprobs: Vec<TokenLogprobs>,
     /// Why it ended.
     pub finish: Finish,
     /// What reading the prompt took.
@@ -89,7 +94,7 @@ impl Session {
         let reading = self.read(prompt, events)?;
         let eos = Some(model.tokenizer().eos()).filter(|_| !options.ignore_eos);
         let mut decoder = StreamDecoder::new(model.tokenizer());
-        let mut stops = StopMatcher::new(&options.stop);
+        let mut stops = StopMatcher::new(options.stop.clone());
         let mut text = String::new();
         let mut ids = Vec::new();
         let mut drafter = Drafter::new(options.speculation, &self.history, eos);
@@ -148,6 +153,7 @@ impl Session {
         Ok(Answer {
             text,
             ids,
+            logprobs: chooser.logprobs,
             finish,
             reading,
             drafted: ahead.drafted,

@@ -2,11 +2,14 @@
 //!
 //! Owns the decoder's sequence and what is known to be in it, so that a prompt that begins like
 //! the last one is read from where it differs, also after it was saved to a file; the embeddings of
-//! recent pictures, in memory and on disk; what reading will cost; sampling, drafts, streaming, stop strings and cancelling.
+//! recent pictures, in memory and on disk; what reading will cost; sampling, drafts, streaming, stop
+//! strings and cancelling. Several conversations can share a decoder, each with a sequence of its own
+//! ([`Batch`]).
 //! It takes prompts as ids and prepared pictures and knows nothing of messages, templates, picture
 //! files or terminals.
 
 mod append;
+mod batch;
 mod choose;
 mod disk_cache;
 mod draft;
@@ -21,11 +24,12 @@ mod saved;
 mod sealed;
 mod stop;
 
+pub use batch::{AnswerId, Batch, BatchEvent, BatchOptions};
 pub use draft::Speculation;
 pub use estimate::{Estimate, PictureWork};
 pub use generate::{Answer, Finish, GenerateOptions};
 pub use prefill::{Event, Reading};
-pub use sampler::{Sampler, SamplingOptions};
+pub use sampler::{Sampler, SamplingOptions, TokenLogprobs};
 
 use crate::{
     Result,
@@ -96,7 +100,16 @@ impl SessionOptions {
             kv_type: self.kv_type,
             n_threads: self.n_threads.unwrap_or_else(|| model.default_threads()),
             reserve_bytes: self.image_cache_bytes as u64,
+            n_sequences: 1,
         }
+    }
+
+    /// What keeps embeddings of pictures of `model`.
+    fn image_cache(&self, model: &Model) -> ImageCache {
+        let folder = self.image_cache_dir.clone();
+        let files =
+            folder.and_then(|folder| DiskCache::new(folder, self.image_cache_dir_bytes, model));
+        ImageCache::new(self.image_cache_bytes, files)
     }
 }
 
@@ -151,12 +164,8 @@ impl Session {
         let decoder = placer.decoder(&model, &decoder_options, &cancel, &mut |uploaded| {
             events(uploaded.into())
         })?;
-        let files = options.image_cache_dir.as_ref();
-        let files = files.and_then(|folder| {
-            DiskCache::new(folder.clone(), options.image_cache_dir_bytes, &model)
-        });
         Ok(Self {
-            images: ImageCache::new(options.image_cache_bytes, files),
+            images: options.image_cache(&model),
             history: Vec::new(),
             logits: Vec::new(),
             estimates: Estimates::default(),

@@ -163,24 +163,11 @@ impl Session {
                 "the ubatch is 0, expected 1 or more",
             ));
         }
-        if n_tokens == 0 {
-            return Err(Error::new(
-                ErrorKind::InvalidArgument,
-                "the prompt is empty",
-            ));
-        }
-        if n_tokens > self.n_ctx() {
-            return Err(Error::new(
-                ErrorKind::ContextFull,
-                format!(
-                    "the prompt has {n_tokens} tokens but the context holds {}: use a larger \
-                     context (this model allows {}), smaller pictures or fewer turns",
-                    self.n_ctx(),
-                    self.model.config().text.context_length
-                ),
-            ));
-        }
-        Ok(())
+        check_length(
+            n_tokens,
+            self.n_ctx(),
+            self.model.config().text.context_length,
+        )
     }
 
     /// Embeddings of the pictures whose identity is in `needed`. The number of patches of each that
@@ -277,6 +264,27 @@ impl Session {
         self.history.extend_from_slice(&wanted[range]);
         Ok(())
     }
+}
+
+/// Refuses a prompt of `n_tokens` tokens that is none or does not fit a context of `n_ctx`, in a model
+/// that allows `longest`.
+pub(super) fn check_length(n_tokens: usize, n_ctx: usize, longest: u32) -> Result<()> {
+    if n_tokens == 0 {
+        return Err(Error::new(
+            ErrorKind::InvalidArgument,
+            "the prompt is empty",
+        ));
+    }
+    if n_tokens > n_ctx {
+        return Err(Error::new(
+            ErrorKind::ContextFull,
+            format!(
+                "the prompt has {n_tokens} tokens but the context holds {n_ctx}: use a larger \
+                 context (this model allows {longest}), smaller pictures or fewer turns"
+            ),
+        ));
+    }
+    Ok(())
 }
 
 /// The pictures that `slots` look at, each once, in order.

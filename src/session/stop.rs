@@ -2,8 +2,8 @@
 
 /// Finds the first of several strings in text that comes in pieces, holding back what could still
 /// become one.
-pub(super) struct StopMatcher<'a> {
-    stops: &'a [String],
+pub(super) struct StopMatcher {
+    stops: Vec<String>,
     held: String,
 }
 
@@ -16,9 +16,9 @@ pub(super) struct Passed {
     pub(super) stopped: bool,
 }
 
-impl<'a> StopMatcher<'a> {
+impl StopMatcher {
     /// A matcher for `stops`; empty strings match nothing.
-    pub(super) fn new(stops: &'a [String]) -> Self {
+    pub(super) fn new(stops: Vec<String>) -> Self {
         Self {
             stops,
             held: String::new(),
@@ -49,8 +49,8 @@ impl<'a> StopMatcher<'a> {
     }
 
     /// What was held back when the text ends.
-    pub(super) fn finish(self) -> String {
-        self.held
+    pub(super) fn finish(&mut self) -> String {
+        std::mem::take(&mut self.held)
     }
 
     fn stops(&self) -> impl Iterator<Item = &str> {
@@ -83,8 +83,7 @@ mod tests {
 
     #[test]
     fn a_stop_string_split_over_pieces_is_found_and_not_shown() {
-        let stops = ["END".to_owned(), "\n\n".to_owned()];
-        let mut matcher = StopMatcher::new(&stops);
+        let mut matcher = StopMatcher::new(vec!["END".to_owned(), "\n\n".to_owned()]);
         assert_eq!(matcher.push("abc E"), passed("abc ", false));
         assert_eq!(matcher.push("N"), passed("", false));
         assert_eq!(matcher.push("D def"), passed("", true));
@@ -92,8 +91,7 @@ mod tests {
 
     #[test]
     fn text_that_only_began_like_a_stop_string_is_shown() {
-        let stops = ["END".to_owned()];
-        let mut matcher = StopMatcher::new(&stops);
+        let mut matcher = StopMatcher::new(vec!["END".to_owned()]);
         assert_eq!(matcher.push("EN"), passed("", false));
         assert_eq!(matcher.push("T"), passed("ENT", false));
         assert_eq!(matcher.push("é E"), passed("é ", false));
@@ -102,7 +100,7 @@ mod tests {
 
     #[test]
     fn the_earliest_of_several_wins_and_empty_ones_are_ignored() {
-        let stops = [String::new(), "c".to_owned(), "b".to_owned()];
-        assert_eq!(StopMatcher::new(&stops).push("abc"), passed("a", true));
+        let stops = vec![String::new(), "c".to_owned(), "b".to_owned()];
+        assert_eq!(StopMatcher::new(stops).push("abc"), passed("a", true));
     }
 }

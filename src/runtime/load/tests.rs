@@ -28,6 +28,7 @@ fn every_mode_gives_the_same_logits_and_checksums() {
             kv_type: KvType::F32,
             n_threads: 1,
             reserve_bytes: 0,
+            n_sequences: 1,
         };
         let mut decoder = Decoder::new(model, &options, CancelFlag::default()).unwrap();
         testing::run(&mut decoder, 32)

@@ -41,7 +41,8 @@ impl Demands {
         let context = Context::new(2, 0)?;
         options.kv_type.layer(&context, text, options.n_ctx);
         let per_token = options.kv_type.bytes_per_token(text) / u64::from(text.block_count);
-        let cache = most(&context, per_token * options.n_ctx as u64)?;
+        let one = most(&context, per_token * options.n_ctx as u64)?;
+        let cache = one * options.n_sequences as u64;
         Ok(Self {
             vision: weights(Group::Vision)?,
             layers: (0..text.block_count)
@@ -102,7 +103,8 @@ impl<'a> Measure<'a> {
             .map(|device| Backend::on(device, CancelFlag::default()))
             .collect::<Result<_>>()?;
         let cpu = Backend::cpu(1, CancelFlag::default())?;
-        let max_nodes = decoder::max_nodes(text).max(vision::max_nodes(vision));
+        let max_nodes =
+            decoder::max_nodes(text, options.n_sequences).max(vision::max_nodes(vision));
         Ok(Self {
             model,
             options,
@@ -145,22 +147,25 @@ impl<'a> Measure<'a> {
     /// Of a decoder: the largest batch and what short runs keep beside it, at a full context.
     fn decoder(&self, assignment: &Assignment) -> Result<Vec<u64>> {
         let text = &self.model.config().text;
-        let n_ctx = self.options.n_ctx;
+        let options = self.options;
         let weights = self.imagine(assignment)?.decoder;
         let kv = self.imagine_cache(assignment)?;
         let size = |n_tokens: usize, n_outputs: usize| -> Result<Vec<u64>> {
             let shape = Shape {
-                n_tokens,
+                spans: options.full_spans(n_tokens),
                 n_image_rows: n_tokens / 2,
-                n_kv: n_ctx,
                 n_outputs,
                 keep_taps: false,
             };
-            let graph = DecoderGraph::build(text, &weights, &kv, shape)?;
+            // The sequences' caches are alike.
+            let caches = vec![kv.as_slice(); options.n_sequences];
+            let graph = DecoderGraph::build(text, &weights, &caches, shape)?;
             self.scheduler.measure(&graph.graph)
         };
-        let small = size(SMALL.min(n_ctx), SMALL.min(n_ctx))?;
-        let large = size(self.options.n_ubatch.clamp(1, n_ctx), 1)?;
+        let few = SMALL.min(options.n_ctx * options.n_sequences);
+        let small = size(few, few)?;
+        let most = options.most_tokens();
+        let large = size(most, options.n_sequences.min(most))?;
         let total = |(large, small): (&u64, &u64)| large + N_SMALL as u64 * small;
         Ok(large.iter().zip(&small).map(total).collect())
     }

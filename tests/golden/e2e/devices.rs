@@ -52,6 +52,7 @@ fn placed(model: &Arc<Model>, n_ctx: usize, kv_type: KvType, to: PlacementOption
         kv_type,
         n_threads: 1,
         reserve_bytes: 0,
+        n_sequences: 1,
     };
     let mut placer = Placer::new(to).unwrap();
     placer

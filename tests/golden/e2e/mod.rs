@@ -8,5 +8,6 @@ mod model;
 mod parity;
 mod quantised;
 mod runs;
+mod sequences;
 mod sessions;
 mod speculation;

@@ -91,10 +91,12 @@ fn decoder(model: &Arc<Model>, n_ctx: usize, kv_type: KvType) -> Decoder {
         kv_type,
         n_threads: N_THREADS,
         reserve_bytes: 0,
+        n_sequences: 1,
     };
     Decoder::new(model.clone(), &options, CancelFlag::default()).unwrap()
 }
 
+/// The rows of a prompt's image tokens.
 pub fn image_rows<'a>(
     model: &Model,
     prompt: &Prompt,

@@ -1,4 +1,12 @@
-//! Runs the decoder graph: appends tokens and image rows to one sequence, returns logits.
+//! Runs the decoder graph: appends tokens and image rows to one or several sequences, returns logits.
+//!
+//! Owns the sequences' caches, the graphs in use and the scheduler. It knows nothing of text or
+//! sampling.
+
+mod inputs;
+mod sequences;
+
+pub(super) use inputs::write_inputs;
 
 use super::{
     Model,
@@ -11,15 +19,13 @@ use super::{
 };
 use crate::{
     Error, ErrorKind, Result,
-    config::{Group, TextConfig},
-    ggml::{Backend, CancelFlag, Graph, Observer, Scheduler},
-    model::{
-        decoder::{DecoderGraph, LAYER_PREFIX, Shape, max_nodes},
-        text_periods,
-    },
+    config::Group,
+    ggml::{Backend, CancelFlag, Device, Graph, Observer, Scheduler},
+    model::decoder::{DecoderGraph, KvLayer, LAYER_PREFIX, Shape, Span, max_nodes},
     tokenizer::TokenId,
 };
 use half::f16;
+use inputs::output_rows;
 use std::{
     ops::ControlFlow,
     sync::Arc,
@@ -43,12 +49,23 @@ pub struct DecoderOptions {
     pub n_threads: usize,
     /// Bytes of memory that the caller will need for itself.
     pub reserve_bytes: u64,
+    /// Sequences side by side, each of at most `n_ctx` tokens.
+    pub n_sequences: usize,
 }
 
 impl DecoderOptions {
     /// Refuses options that make no sense for `model`.
     pub(super) fn check(&self, model: &Model) -> Result<()> {
         let text = &model.config().text;
+        if !(1..=MAX_SEQUENCES).contains(&self.n_sequences) {
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                format!(
+                    "{} sequences side by side were asked for, expected 1 to {MAX_SEQUENCES}",
+                    self.n_sequences
+                ),
+            ));
+        }
         if self.n_ctx == 0 || self.n_ctx > text.context_length as usize {
             return Err(Error::new(
                 ErrorKind::InvalidArgument,
@@ -60,13 +77,35 @@ impl DecoderOptions {
         }
         Ok(())
     }
+
+    /// The spans of a batch of `n_tokens` tokens of as many sequences as there can be, all but the
+    /// last of a single token, at full contexts.
+    pub(super) fn full_spans(&self, n_tokens: usize) -> Vec<Span> {
+        let last = self.n_sequences.min(n_tokens) - 1;
+        let span = |sequence| Span {
+            sequence,
+            n_tokens: if sequence == last { n_tokens - last } else { 1 },
+            n_kv: self.n_ctx,
+        };
+        (0..=last).map(span).collect()
+    }
+
+    /// Most tokens of a batch.
+    pub(super) fn most_tokens(&self) -> usize {
+        self.n_ubatch.clamp(1, self.n_ctx * self.n_sequences)
+    }
 }
 
-/// The decoder of a model with the memory of one sequence.
+/// Most sequences of one decoder: a graph of more would take longer to build than to compute.
+const MAX_SEQUENCES: usize = 256;
+
+/// The decoder of a model with the memory of its sequences, which know nothing of each other. Most
+/// methods are about the first one, which is usually the only one.
 pub struct Decoder {
     placed_model: Arc<PlacedModel>,
     scheduler: Scheduler,
-    cache: KvCache,
+    /// Of each sequence.
+    caches: Vec<KvCache>,
     /// Graphs of recent runs, used again by runs of the same shape.
     placed: PlacedGraphs,
     mask: Vec<f16>,
@@ -76,6 +115,17 @@ pub struct Decoder {
     needs: MemoryNeeds,
     /// Present if the weights do not fit into memory.
     pager: Option<Pager>,
+}
+
+/// What a batch appends to one sequence.
+#[derive(Clone, Copy, Debug)]
+pub struct Part<'a> {
+    /// Index of the sequence.
+    pub sequence: usize,
+    /// What is appended.
+    pub run: Run<'a>,
+    /// Whose logits are wanted.
+    pub outputs: Outputs,
 }
 
 /// Tokens to append, with the rows of those that stand for image patches.
@@ -108,7 +158,7 @@ pub enum Outputs {
 }
 
 impl Decoder {
-    /// A decoder with an empty cache on the CPU.
+    /// A decoder of empty sequences on the CPU.
     ///
     /// Errors with `OutOfMemory`, before anything is computed, if there is no room for the cache and
     /// for computing. If there is, but not for all weights as well, some of them are read from the
@@ -119,7 +169,7 @@ impl Decoder {
         Self::of(on_cpu, options, cancel)
     }
 
-    /// A decoder with an empty cache, which is where the layers are.
+    /// A decoder of empty sequences, whose caches are where the layers are.
     pub fn of(
         placed_model: Arc<PlacedModel>,
         options: &DecoderOptions,
@@ -138,15 +188,20 @@ impl Decoder {
             .map(Group::Block)
             .chain([Group::Output]);
         let devices = placed_model.backends(groups, &cancel)?;
-        let cpu = Backend::cpu(options.n_threads, cancel)?;
+        // A decoder of several sequences works in turn with the vision tower.
+        let cpu = match options.n_sequences {
+            1 => Backend::cpu(options.n_threads, cancel)?,
+            _ => Backend::cpu_sleeping(options.n_threads, cancel)?,
+        };
         let homes = plan
             .layers
             .iter()
             .map(|&d| placed_model.device(d))
             .collect::<Result<Vec<_>>>()?;
-        let cache = KvCache::new(text, options.kv_type, options.n_ctx, |i| homes[i].clone())?;
-        let scheduler = Scheduler::with_devices(devices, cpu, max_nodes(text))?;
-        let needs = MemoryNeeds::measure(&placed_model, options, &scheduler, &cache)?;
+        let caches = caches(&placed_model, options, |i| homes[i].clone())?;
+        let max_nodes = max_nodes(text, options.n_sequences);
+        let scheduler = Scheduler::with_devices(devices, cpu, max_nodes)?;
+        let needs = MemoryNeeds::measure(&placed_model, options, &scheduler, &caches)?;
         let pager = needs
             .left_for_weights(&placed_model, options, available)?
             .filter(|_| plan.is_cpu_only())
@@ -155,7 +210,7 @@ impl Decoder {
             needs,
             pager,
             scheduler,
-            cache,
+            caches,
             placed: PlacedGraphs::default(),
             mask: Vec::new(),
             run_time: Duration::ZERO,
@@ -169,19 +224,19 @@ impl Decoder {
     pub(super) fn reserve(&mut self, options: &DecoderOptions) -> Result<()> {
         let config = &self.placed_model.model().config().text;
         let weights = &self.placed_model.weights().decoder;
-        let (layers, n_ctx) = (self.cache.layers(), self.cache.n_ctx());
+        let layers: Vec<&[KvLayer]> = self.caches.iter().map(KvCache::layers).collect();
         let shape = |n_tokens: usize, n_outputs: usize| Shape {
-            n_tokens,
+            spans: options.full_spans(n_tokens),
             n_image_rows: n_tokens / 2,
-            n_kv: n_ctx,
             n_outputs,
             keep_taps: false,
         };
-        let large = shape(options.n_ubatch.clamp(1, n_ctx), 1);
-        let small = shape(SMALL.min(n_ctx), SMALL.min(n_ctx));
+        let most = options.most_tokens();
+        let large = shape(most, options.n_sequences.min(most));
+        let few = SMALL.min(options.n_ctx * options.n_sequences);
         self.placed
-            .reserve(large, small, &mut self.scheduler, |shape| {
-                DecoderGraph::build(config, weights, layers, shape)
+            .reserve(large, shape(few, few), &mut self.scheduler, |shape| {
+                DecoderGraph::build(config, weights, &layers, shape)
             })
     }
 
@@ -198,6 +253,7 @@ impl Decoder {
         let least = DecoderOptions {
             n_ctx: 1,
             n_ubatch: 1,
+            n_sequences: 1,
             ..*options
         };
         *self = Self {
@@ -225,9 +281,9 @@ impl Decoder {
         let text = &model.config().text;
         let cpu = Backend::cpu(options.n_threads, CancelFlag::default())?;
         let home = cpu.device().clone();
-        let cache = KvCache::new(text, options.kv_type, options.n_ctx, |_| home.clone())?;
-        let scheduler = Scheduler::new(cpu, max_nodes(text))?;
-        MemoryNeeds::measure(&on_cpu, options, &scheduler, &cache)
+        let caches = caches(&on_cpu, options, |_| home.clone())?;
+        let scheduler = Scheduler::new(cpu, max_nodes(text, options.n_sequences))?;
+        MemoryNeeds::measure(&on_cpu, options, &scheduler, &caches)
     }
 
     /// What this decoder needs of this machine's memory beside the weights.
@@ -252,7 +308,7 @@ impl Decoder {
 
     /// Tokens in the cache.
     pub fn len(&self) -> usize {
-        self.cache.len()
+        self.caches[0].len()
     }
 
     /// Whether the cache is empty.
@@ -262,25 +318,25 @@ impl Decoder {
 
     /// Longest sequence in tokens.
     pub fn n_ctx(&self) -> usize {
-        self.cache.n_ctx()
+        self.caches[0].n_ctx()
     }
 
     /// Forgets all tokens from position `len` on.
     pub fn truncate(&mut self, len: usize) {
-        self.cache.truncate(len);
+        self.caches[0].truncate(len);
     }
 
     /// Passes the keys and values of all tokens to `sink`, piece by piece, as they are stored:
     /// layer by layer the keys of all tokens, then their values.
     pub fn export_cache(&self, sink: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
-        self.cache.export(sink)
+        self.caches[0].export(sink)
     }
 
     /// Makes the sequence be `n_tokens` tokens whose keys and values are `bytes`, as
     /// [`export_cache`](Self::export_cache) of a decoder of the same model and cache type gave
     /// them.
     pub fn import_cache(&mut self, n_tokens: usize, bytes: &[u8]) -> Result<()> {
-        self.cache.import(n_tokens, bytes)
+        self.caches[0].import(n_tokens, bytes)
     }
 
     /// Bytes of working memory in use, the cache not counted.
@@ -299,7 +355,23 @@ impl Decoder {
     /// All of the run is computed as one batch. Errors with `ContextFull` if it does not fit, and
     /// with `Cancelled` if the cancel flag was set meanwhile; the sequence is then as before.
     pub fn append(&mut self, run: &Run, outputs: Outputs, logits: &mut Vec<f32>) -> Result<()> {
-        self.compute(run, outputs, false, |scheduler, graph| {
+        let part = Part {
+            sequence: 0,
+            run: *run,
+            outputs,
+        };
+        self.append_all(&[part], logits)
+    }
+
+    /// Appends several `parts`, each to a sequence of its own, as one batch: weights are read once
+    /// for all of them. The wanted rows of logits come part by part. Results are those of appending
+    /// them one by one, but for rounding. Long parts are best last: what attention gives for the parts
+    /// is put together one after the other.
+    ///
+    /// Errors as [`append`](Self::append) does, and with `InvalidArgument` if a sequence does not
+    /// exist or occurs twice; all sequences are then as before.
+    pub fn append_all(&mut self, parts: &[Part], logits: &mut Vec<f32>) -> Result<()> {
+        self.compute(parts, false, |scheduler, graph| {
             logits.clear();
             if let Some(tensor) = &graph.logits {
                 logits.resize(tensor.n_elements(), 0.0);
@@ -312,7 +384,12 @@ impl Decoder {
     /// Appends `run` and returns every layer's output by name (`txt.0`, …), one row a token: for
     /// comparing with a reference.
     pub fn trace(&mut self, run: &Run) -> Result<Vec<(String, Vec<f32>)>> {
-        self.compute(run, Outputs::All, true, |scheduler, graph| {
+        let part = Part {
+            sequence: 0,
+            run: *run,
+            outputs: Outputs::All,
+        };
+        self.compute(&[part], true, |scheduler, graph| {
             graph
                 .taps
                 .iter()
@@ -325,87 +402,63 @@ impl Decoder {
         })
     }
 
-    /// Appends `run` and returns what `read` makes of its results.
+    /// Appends `parts` and returns what `read` makes of the results.
     fn compute<T>(
         &mut self,
-        run: &Run,
-        outputs: Outputs,
+        parts: &[Part],
         keep_taps: bool,
         read: impl FnOnce(&Scheduler, &DecoderGraph) -> Result<T>,
     ) -> Result<T> {
-        let n_tokens = run.ids.len();
-        self.check(run)?;
-        let start = self.cache.len();
-        let n_kv = (start + n_tokens)
-            .next_multiple_of(KV_STEP)
-            .min(self.cache.n_ctx());
+        self.check(parts)?;
+        let mut spans = Vec::with_capacity(parts.len());
+        let mut starts = Vec::with_capacity(parts.len());
+        for part in parts {
+            let cache = &mut self.caches[part.sequence];
+            let n_tokens = part.run.ids.len();
+            let end = cache.len() + n_tokens;
+            let n_kv = end.next_multiple_of(KV_STEP).min(cache.n_ctx());
+            cache.make_readable(n_kv)?;
+            starts.push(cache.len());
+            spans.push(Span {
+                sequence: part.sequence,
+                n_tokens,
+                n_kv,
+            });
+        }
         let shape = Shape {
-            n_tokens,
-            n_image_rows: run.image_rows.len(),
-            n_kv,
-            n_outputs: match outputs {
-                Outputs::None => 0,
-                Outputs::Last => 1,
-                Outputs::All => n_tokens,
-            },
+            spans,
+            n_image_rows: parts.iter().map(|part| part.run.image_rows.len()).sum(),
+            n_outputs: output_rows(parts).len(),
             keep_taps,
         };
-        self.cache.make_readable(n_kv)?;
         let config = &self.placed_model.model().config().text;
         let weights = &self.placed_model.weights().decoder;
-        let layers = self.cache.layers();
-        let graph = self.placed.get(shape, &mut self.scheduler, || {
-            DecoderGraph::build(config, weights, layers, shape)
+        let layers: Vec<&[KvLayer]> = self.caches.iter().map(KvCache::layers).collect();
+        let graph = self.placed.get(shape, &mut self.scheduler, |shape| {
+            DecoderGraph::build(config, weights, &layers, shape)
         })?;
         let began = Instant::now();
         let s = &mut self.scheduler;
-        write_inputs(s, graph, config, run, start, &mut self.mask)?;
+        write_inputs(s, graph, config, parts, &starts, &mut self.mask)?;
         run_paged(s, &graph.graph, self.pager.as_ref())?;
         let results = read(s, graph)?;
         self.run_time = began.elapsed();
-        self.cache.advance(n_tokens);
+        for part in parts {
+            self.caches[part.sequence].advance(part.run.ids.len());
+        }
         Ok(results)
     }
+}
 
-    fn check(&self, run: &Run) -> Result<()> {
-        let text = &self.placed_model.model().config().text;
-        let (used, n_ctx) = (self.cache.len(), self.cache.n_ctx());
-        if run.ids.is_empty() {
-            return Err(Error::new(
-                ErrorKind::InvalidArgument,
-                "there is no token to compute",
-            ));
-        }
-        if used + run.ids.len() > n_ctx {
-            return Err(Error::new(
-                ErrorKind::ContextFull,
-                format!(
-                    "the context is full: {used} of {n_ctx} tokens are used and {} more are \
-                     needed; start over or use a larger context (this model allows {})",
-                    run.ids.len(),
-                    text.context_length
-                ),
-            ));
-        }
-        if let Some(id) = run.ids.iter().find(|&&id| id >= text.vocab_size) {
-            return Err(Error::new(
-                ErrorKind::InvalidArgument,
-                format!(
-                    "token id {id} is outside the vocabulary of {}",
-                    text.vocab_size
-                ),
-            ));
-        }
-        let dim = text.embedding_length as usize;
-        let sound = |row: &ImageRow| row.slot < run.ids.len() && row.values.len() == dim;
-        if !run.image_rows.iter().all(sound) {
-            return Err(Error::new(
-                ErrorKind::InvalidArgument,
-                format!("an image row does not fit: expected {dim} values and a slot of the run"),
-            ));
-        }
-        Ok(())
-    }
+/// The empty caches of all sequences; `home` gives the device of each layer.
+fn caches(
+    placed: &PlacedModel,
+    options: &DecoderOptions,
+    home: impl Fn(usize) -> Device,
+) -> Result<Vec<KvCache>> {
+    let text = &placed.model().config().text;
+    let cache = |_| KvCache::new(text, options.kv_type, options.n_ctx, &home);
+    (0..options.n_sequences).map(cache).collect()
 }
 
 /// Runs `graph`; `pager`, if there is one, follows from layer to layer.
@@ -428,61 +481,6 @@ fn run_paged(scheduler: &mut Scheduler, graph: &Graph, pager: Option<&Pager>) ->
     result
 }
 
-/// Writes all inputs of `graph` for `run`, whose first token has position `start`; `mask` is room for
-/// one of them.
-pub(super) fn write_inputs(
-    s: &mut Scheduler,
-    graph: &DecoderGraph,
-    config: &TextConfig,
-    run: &Run,
-    start: usize,
-    mask: &mut Vec<f16>,
-) -> Result<()> {
-    causal_mask(mask, start, run.ids.len(), graph.shape.n_kv);
-    s.write(&graph.graph, &graph.mask, mask)?;
-    s.write(&graph.graph, &graph.periods, &text_periods(config))?;
-    write_tokens(s, graph, run, start)
-}
-
-/// Writes the inputs of `graph` that say what `run`, whose first token has position `start`, is.
-fn write_tokens(s: &mut Scheduler, graph: &DecoderGraph, run: &Run, start: usize) -> Result<()> {
-    let end = start + run.ids.len();
-    if let Some(input) = &graph.tokens {
-        let ids: Vec<i32> = run.ids.iter().map(|&id| id as i32).collect();
-        s.write(&graph.graph, input, &ids)?;
-    }
-    if let Some(input) = &graph.image_rows {
-        let values: Vec<f32> = run
-            .image_rows
-            .iter()
-            .flat_map(|row| row.values)
-            .copied()
-            .collect();
-        s.write(&graph.graph, input, &values)?;
-    }
-    if let Some(input) = &graph.image_slots {
-        let slots: Vec<i64> = run.image_rows.iter().map(|row| row.slot as i64).collect();
-        s.write(&graph.graph, input, &slots)?;
-    }
-    if let Some(input) = &graph.output_rows {
-        s.write(&graph.graph, input, &[run.ids.len() as i32 - 1])?;
-    }
-    let positions: Vec<i32> = (start..end).map(|p| p as i32).collect();
-    let cells: Vec<i64> = (start..end).map(|p| p as i64).collect();
-    s.write(&graph.graph, &graph.positions, &positions)?;
-    s.write(&graph.graph, &graph.cells, &cells)
-}
-
-/// Fills `mask` with `n_tokens` rows of `n_kv` values: the token at position `start + i` sees the
-/// cells up to its own.
-fn causal_mask(mask: &mut Vec<f16>, start: usize, n_tokens: usize, n_kv: usize) {
-    mask.clear();
-    mask.resize(n_tokens * n_kv, f16::NEG_INFINITY);
-    for (i, row) in mask.chunks_exact_mut(n_kv).enumerate() {
-        row[..=start + i].fill(f16::ZERO);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -497,6 +495,7 @@ mod tests {
             kv_type: KvType::F32,
             n_threads: 1,
             reserve_bytes: 0,
+            n_sequences: 1,
         };
         let logits = |budget: Option<u64>| {
             let cancel = CancelFlag::default();
@@ -506,14 +505,5 @@ mod tests {
             [8, 1, 1, 8].map(|n| testing::run(&mut decoder, n))
         };
         assert_eq!(logits(Some(0)), logits(None));
-    }
-
-    #[test]
-    fn a_token_sees_itself_and_everything_before_it() {
-        let mut mask = Vec::new();
-        causal_mask(&mut mask, 2, 2, 6);
-        let seen: Vec<bool> = mask.iter().map(|&m| m == f16::ZERO).collect();
-        let row = |n: usize| (0..6).map(move |c| c < n);
-        assert_eq!(seen, row(3).chain(row(4)).collect::<Vec<_>>());
     }
 }
