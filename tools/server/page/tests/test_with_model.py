@@ -1,0 +1,144 @@
+"""The page as it is used: served by `pixtral serve`, with the demonstration model answering."""
+
+import contextlib
+import json
+import re
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+
+from acting import PICTURE, add, answered, ask, cost, problem, readout, set_schema
+
+ENDLESS = '{"type": "object", "properties": {"n": {"type": "array", "items": {"type": "integer"}, "minItems": 900}}, "required": ["n"]}'
+
+
+@contextlib.contextmanager
+def serving(pixtral, *options):
+    """The address of a server of the demonstration model, once it answers."""
+    if not pixtral:
+        pytest.skip("needs --pixtral PATH")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    address = f"http://127.0.0.1:{port}/"
+    with tempfile.TemporaryFile("w+") as log:
+        server = subprocess.Popen([pixtral, "serve", "--port", str(port), *options], stdout=log, stderr=log)
+        try:
+            until = time.monotonic() + 60
+            while not healthy(address):
+                if server.poll() is not None or time.monotonic() > until:
+                    log.seek(0)
+                    raise AssertionError(f"pixtral serve does not answer: {log.read()}")
+                time.sleep(0.1)
+            yield address
+        finally:
+            server.terminate()
+            server.wait(timeout=30)
+
+
+def healthy(address):
+    try:
+        with urllib.request.urlopen(address + "health", timeout=5) as reply:
+            return reply.status == 200
+    except (urllib.error.URLError, ConnectionError):
+        return False
+
+
+@pytest.fixture(scope="module")
+def served(request):
+    with serving(request.config.getoption("--pixtral")) as address:
+        yield address
+
+
+def tokens_read(page):
+    return int(re.match(r"([\d,]+) tokens read", readout(page))[1].replace(",", ""))
+
+
+def test_questions_about_a_picture_are_answered_rightly(open_page, served):
+    page = open_page(served)
+    add(page, PICTURE)
+    ask(page, "What colour is the heart?")
+    assert "pink" in answered(page).lower()
+    first = tokens_read(page)
+    ask(page, "What is written?")
+    assert "hello" in answered(page, 2).lower()
+    assert tokens_read(page) > first and "known before" in readout(page)
+
+
+def test_the_examples_are_served_and_work(open_page, served):
+    page = open_page(served)
+    page.click(".example >> nth=1")
+    assert answered(page).startswith("C")
+
+
+def test_a_budget_costs_what_it_says(open_page, served):
+    page = open_page(served)
+    add(page, PICTURE)
+    full = int(re.search(r"(\d+) tokens", cost(page, "tokens"))[1])
+    assert full == 12 * 17, "256 × 192 pixels are 16 × 12 patches, and one token ends each row"
+    page.locator("#budget").press("Home")
+    small = int(re.search(r"(\d+) tokens", cost(page, " 64 a picture · "))[1])
+    assert small <= 64
+    ask(page, "What colour is the heart?")
+    answered(page)
+    read = tokens_read(page)
+    page.click("#new")
+    add(page, PICTURE)
+    page.locator("#budget").press("End")
+    ask(page, "What colour is the heart?")
+    answered(page)
+    assert tokens_read(page) - read == full - small
+
+
+def test_answers_keep_to_the_schema(open_page, served):
+    page = open_page(served)
+    schema = {"type": "object", "properties": {"colour": {"enum": ["red", "pink"]}}, "required": ["colour"], "additionalProperties": False}
+    set_schema(page, json.dumps(schema))
+    add(page, PICTURE)
+    ask(page, "What colour is the heart?")
+    assert json.loads(answered(page))["colour"] in {"red", "pink"}
+
+
+def test_a_long_answer_can_be_stopped_and_the_next_one_comes(open_page, served):
+    page = open_page(served)
+    set_schema(page, ENDLESS)
+    ask(page, "Count.")
+    page.locator(".answer .text", has_text="[").wait_for()
+    page.keyboard.press("Escape")
+    assert not answered(page).endswith("}")
+    set_schema(page, "")
+    add(page, PICTURE)
+    ask(page, "What colour is the heart?")
+    assert "pink" in answered(page, 2).lower()
+
+
+def test_what_the_server_refuses_is_said_in_its_words(open_page, served):
+    page = open_page(served)
+    ask(page, "word " * 50_000)
+    assert "context" in problem(page)
+    assert page.input_value("#question").startswith("word word")
+
+
+def test_a_server_with_keys_shows_the_page_and_asks_for_one(open_page, request):
+    with serving(request.config.getoption("--pixtral"), "--api-key", "open sesame") as address:
+        page = open_page(address)
+        assert problem(page) == "This server asks for an API key. Give it in Settings."
+        page.fill("#key", "open sesame")
+        page.keyboard.press("Enter")
+        page.locator("#model:not(:empty)").wait_for()
+        page.click(".example >> nth=1")
+        assert answered(page).startswith("C")
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            urllib.request.urlopen(address + "v1/models")
+
+
+def test_the_page_comes_with_a_strict_policy(served):
+    with urllib.request.urlopen(served) as reply:
+        policy = reply.headers["Content-Security-Policy"]
+        assert "default-src" in policy and "unsafe" not in policy and "*" not in policy
+        assert reply.headers["X-Content-Type-Options"] == "nosniff"

@@ -1,0 +1,156 @@
+// Pictures that wait to be sent with the next question, and what they will cost: adding them by
+// choosing, dropping or pasting, removing them, and the slider of the token budget.
+
+import { announce, byId, element } from "./dom.js";
+import { forgetPicture, readPicture } from "./pictures.js";
+import { about, count, tokens } from "./units.js";
+
+/** Budgets to choose from, in tokens a picture. After the last comes none: as many as the picture has. */
+const BUDGETS = [64, 128, 256, 512, 1024, 2048];
+
+const list = byId("tray");
+const slider = byId("budget");
+
+export class Tray {
+  #pictures = [];
+  #budgets = BUDGETS;
+  #estimating = new AbortController();
+  #estimate;
+  #problem;
+
+  /** `estimate(pictures, budget, signal)` asks the server; `problem(sentence)` shows what went wrong. */
+  constructor({ estimate, problem }) {
+    this.#estimate = estimate;
+    this.#problem = problem;
+    this.limitBudgets(Infinity);
+    slider.addEventListener("input", () => {
+      localStorage["pixtral.budget"] = this.#budget;
+      this.#askCost();
+    });
+    byId("choose").addEventListener("click", () => byId("files").click());
+    byId("files").addEventListener("change", (event) => {
+      this.add([...event.target.files]);
+      event.target.value = "";
+    });
+    document.addEventListener("paste", (event) => this.#take(event, event.clipboardData));
+    this.#listenToDrops();
+  }
+
+  /** Offers only budgets that make a difference to a picture of at most `largest` tokens. */
+  limitBudgets(largest) {
+    this.#budgets = BUDGETS.filter((budget) => !(budget >= largest));
+    slider.max = this.#budgets.length;
+    const chosen = this.#budgets.indexOf(Number(localStorage["pixtral.budget"]));
+    slider.value = chosen < 0 ? slider.max : chosen;
+    this.#askCost();
+  }
+
+  /** Tokens that a picture may take; undefined without a limit. */
+  get #budget() {
+    return this.#budgets[slider.valueAsNumber];
+  }
+
+  get isEmpty() {
+    return this.#pictures.length === 0;
+  }
+
+  /** Adds the pictures in `files`, in their order. */
+  async add(files) {
+    const read = await Promise.allSettled(files.map(readPicture));
+    const added = read.filter(({ value }) => value).map(({ value }) => value);
+    this.put([...this.#pictures, ...added]);
+    this.#problem(read.filter(({ reason }) => reason).map(({ reason }) => reason.message).join(" "));
+    if (added.length) announce(`${this.#pictures.length} pictures to send`);
+    byId("question").focus();
+  }
+
+  /** Puts `pictures` in place of those here. */
+  put(pictures) {
+    this.#pictures = pictures;
+    list.replaceChildren(...pictures.map((picture) => this.#thumbnail(picture)));
+    list.hidden = byId("cost").hidden = this.isEmpty;
+    this.#askCost();
+  }
+
+  /** Puts `pictures` that were taken before those here. */
+  giveBack(pictures) {
+    this.put([...pictures, ...this.#pictures]);
+  }
+
+  /** Empties the tray. Returns the pictures, each with the budget it is to be read at from now on. */
+  take() {
+    const budget = this.#budget;
+    const taken = this.#pictures.map((picture) => Object.assign(picture, { budget }));
+    this.put([]);
+    return taken;
+  }
+
+  clear() {
+    this.take().forEach(forgetPicture);
+  }
+
+  #thumbnail(picture) {
+    const { name, url, width, height } = picture;
+    const size = `${name}, ${width} × ${height}`;
+    const remove = element("button", { type: "button", title: "Remove" }, "×");
+    remove.setAttribute("aria-label", `Remove ${name}`);
+    remove.addEventListener("click", () => {
+      const at = this.#pictures.indexOf(picture);
+      forgetPicture(picture);
+      this.put(this.#pictures.toSpliced(at, 1));
+      // The keyboard goes to the next picture, not back to the top of the page.
+      (list.children[Math.min(at, list.children.length - 1)]?.querySelector("button") ?? byId("question")).focus();
+      announce(`${name} removed`);
+    });
+    return element("li", {}, element("img", { src: url, alt: size, title: size }), remove);
+  }
+
+  async #askCost() {
+    this.#estimating.abort();
+    this.#estimating = new AbortController();
+    const { signal } = this.#estimating;
+    this.#showCost(null);
+    if (this.isEmpty) return;
+    try {
+      const cost = await this.#estimate(this.#pictures, this.#budget, signal);
+      if (!signal.aborted) this.#showCost(cost);
+    } catch (error) {
+      if (error.name !== "AbortError") throw error;
+    }
+  }
+
+  #showCost(cost) {
+    const parts = [this.#budget ? `at most ${count(this.#budget)} a picture` : "full"];
+    if (cost) {
+      parts.push(tokens(cost.image_tokens.reduce((sum, n) => sum + n, 0)));
+      if (typeof cost.seconds === "number") parts.push(about(cost.seconds));
+    }
+    const text = parts.join(" · ");
+    byId("cost").querySelector("output").textContent = text;
+    slider.setAttribute("aria-valuetext", text);
+  }
+
+  #take(event, data) {
+    const files = [...(data?.files ?? [])];
+    if (!files.length) return;
+    event.preventDefault();
+    this.add(files);
+  }
+
+  #listenToDrops() {
+    const overlay = byId("drop");
+    const hasFiles = (event) => event.dataTransfer?.types.includes("Files");
+    addEventListener("dragover", (event) => {
+      if (!hasFiles(event)) return;
+      event.preventDefault();
+      overlay.hidden = false;
+    });
+    addEventListener("dragleave", (event) => {
+      if (!event.relatedTarget) overlay.hidden = true;
+    });
+    addEventListener("drop", (event) => {
+      overlay.hidden = true;
+      if (hasFiles(event)) this.#take(event, event.dataTransfer);
+    });
+  }
+}
