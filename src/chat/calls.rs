@@ -193,7 +193,8 @@ fn read_calls(text: &str) -> Result<Vec<(String, String)>> {
         .collect())
 }
 
-/// The JSON schema of at least one call of `tools`, at most `most` if that is given.
+/// The JSON schema of at least one call of `tools`, at most `most` if that is given, with white space as
+/// the template has it.
 pub fn calls_schema(tools: &[Tool], most: Option<usize>) -> Value {
     let mut definitions = serde_json::Map::new();
     let calls: Vec<Value> = (0..)
@@ -221,6 +222,11 @@ pub fn calls_schema(tools: &[Tool], most: Option<usize>) -> Value {
         "items": {"anyOf": calls},
         "minItems": 1,
         "$defs": definitions,
+        "x-guidance": {
+            "item_separator": ", ",
+            "key_separator": ": ",
+            "whitespace_flexible": false,
+        },
     });
     if let Some(most) = most {
         schema["maxItems"] = json!(most);
