@@ -73,16 +73,16 @@ export async function estimate(pictures, budget, { key, signal }) {
 }
 
 /**
- * Asks for a chat completion with the JSON text `body`. Yields, as they come, `{ reading: [done,
- * total] }` in tokens, `{ text }`, `{ finish }` and `{ usage }`.
+ * Asks for a chat completion with the JSON text `body`. Yields, as they come, `{ doing,
+ * done, total }` (`doing` is "encoding" pictures or "reading" tokens), `{ text }`, `{ finish }` and `{ usage }`.
  */
 export async function* chat(body, { key, signal }) {
   const response = await request("v1/chat/completions", { key, signal, body });
   let finished = false;
   try {
     for await (const { data, comment } of serverSentEvents(response.body)) {
-      const progress = comment?.match(/^reading (\d+)\/(\d+)$/);
-      if (progress) yield { reading: [Number(progress[1]), Number(progress[2])] };
+      const progress = comment?.match(/^(encoding|reading) (\d+)\/(\d+)$/);
+      if (progress) yield { doing: progress[1], done: Number(progress[2]), total: Number(progress[3]) };
       if (data === undefined || data === "[DONE]") continue;
       const chunk = JSON.parse(data);
       if (chunk.error) throw new Failure(chunk.error.message, response.status);

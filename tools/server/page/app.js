@@ -5,7 +5,6 @@ import { Failure, estimate, servedModel } from "./api.js";
 import { cutShort, makeAnswer } from "./asking.js";
 import { chatRequest } from "./conversation.js";
 import { announce, byId } from "./dom.js";
-import { forgetPicture } from "./pictures.js";
 import { apiKey, openSettings, settings, startSettings } from "./settings.js";
 import { AnswerView, clearTranscript, readout, showQuestion, unshow } from "./transcript.js";
 import { Tray } from "./tray.js";
@@ -90,7 +89,7 @@ async function ask(turn, wanted) {
   const answer = { text: "", n: 0, finish: null, usage: null, seconds: null };
   let failure = null;
   try {
-    const { body, shrunk } = await chatRequest(turns, model, wanted);
+    const { body, shrunk } = await chatRequest(turns, model, { ...wanted, budget: tray.useBudget() });
     if (shrunk) {
       const what = shrunk === 1 ? "A picture was" : `${shrunk} pictures were`;
       problem(`${what} made smaller: the server takes ${megabytes(model.max_body_bytes)} at once.`);
@@ -145,7 +144,6 @@ function newConversation() {
   const stopped = running;
   setRunning(null);
   stopped?.abort();
-  turns.flatMap(({ pictures }) => pictures ?? []).forEach(forgetPicture);
   turns = [];
   tray.clear();
   clearTranscript();

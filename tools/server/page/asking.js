@@ -22,7 +22,7 @@ export async function makeAnswer(answer, view, body, { key, signal }) {
   announce("Reading the question");
   try {
     for await (const event of patiently(body, { key, signal }, (what) => (doing = what))) {
-      if (event.reading) doing = `Reading ${count(event.reading[0])} of ${count(event.reading[1])} tokens`;
+      if (event.doing) doing = progress(event);
       if (event.text) {
         answer.seconds ??= { first: elapsed() };
         answer.n += 1;
@@ -37,6 +37,11 @@ export async function makeAnswer(answer, view, body, { key, signal }) {
   } finally {
     clearInterval(ticking);
   }
+}
+
+function progress({ doing, done, total }) {
+  if (doing === "encoding") return `Looking at the pictures, ${Math.floor((100 * done) / total)} %`;
+  return `Reading ${count(done)} of ${count(total)} tokens`;
 }
 
 /** `chat`, which waits and tries again while the server is busy; `waiting` is told what it does. */

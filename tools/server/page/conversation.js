@@ -10,7 +10,7 @@ const MARGIN = 16384;
  * The body of the request that continues `turns`, and how many pictures had to be made smaller for
  * `model`'s limit of a body.
  */
-export async function chatRequest(turns, model, { system, temperature, maxTokens, schema }) {
+export async function chatRequest(turns, model, { system, temperature, maxTokens, schema, budget }) {
   const request = (messages) => ({
     model: model?.id ?? "pixtral",
     messages: system ? [{ role: "system", content: system }, ...messages] : messages,
@@ -18,6 +18,7 @@ export async function chatRequest(turns, model, { system, temperature, maxTokens
     stream_options: { include_usage: true },
     temperature,
     max_tokens: maxTokens,
+    max_image_tokens: budget,
     response_format: schema && { type: "json_schema", json_schema: { name: "answer", schema, strict: true } },
   });
   let shrunk = 0;
@@ -31,10 +32,7 @@ export async function chatRequest(turns, model, { system, temperature, maxTokens
 
 function message({ role, text, pictures = [] }) {
   if (!pictures.length) return { role, content: text };
-  const content = pictures.map(({ data, budget }) => ({
-    type: "image_url",
-    image_url: { url: data, detail: budget && String(budget) },
-  }));
+  const content = pictures.map(({ data }) => ({ type: "image_url", image_url: { url: data } }));
   if (text) content.push({ type: "text", text });
   return { role, content };
 }

@@ -38,8 +38,10 @@ export function settings() {
 }
 
 function number(id, what) {
-  const { value, valueAsNumber, validity, min, max } = byId(id);
-  if (validity.valid) return value === "" ? undefined : valueAsNumber;
+  const { value, valueAsNumber, validity, min, max, step } = byId(id);
+  // A step is how far the arrow keys go; only a step of 1 means that there is nothing between.
+  const isValid = validity.valid || (validity.stepMismatch && step !== "1");
+  if (isValid) return value === "" ? undefined : valueAsNumber;
   throw wrong(id, `${what} must be ${max ? `between ${min} and ${max}` : `a whole number from ${min}`}.`);
 }
 
@@ -86,7 +88,7 @@ function showActive() {
 export function startSettings(onKey) {
   for (const id of REMEMBERED) {
     const field = byId(id);
-    field.value = localStorage[`pixtral.${id}`] ?? "";
+    field.value = localStorage[`pixtral.${id}`] ?? field.defaultValue;
     field.addEventListener("input", () => {
       localStorage[`pixtral.${id}`] = field.value;
       checkSchema();

@@ -130,7 +130,9 @@ export function readout({ usage, n, seconds }) {
   }
   parts.push(`first token after ${duration(seconds.first)}`);
   const made = usage?.completion_tokens ?? n;
-  const rate = (made - 1) / (seconds.all - seconds.first);
-  parts.push(`${tokens(made)}${Number.isFinite(rate) && rate > 0 ? ` at ${rate.toFixed(rate < 100 ? 1 : 0)} a second` : ""}`);
+  // The server's own clock knows more: several tokens may arrive at once.
+  const generating = usage?.timings ? usage.timings.decode_ms / 1000 : seconds.all - seconds.first;
+  const rate = (made - 1) / generating;
+  parts.push(`${tokens(made)}${Number.isFinite(rate) && rate > 0 ? ` at ${rate < 100 ? rate.toFixed(1) : count(Math.round(rate))} a second` : ""}`);
   return parts.join(" · ");
 }

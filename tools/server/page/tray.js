@@ -1,5 +1,5 @@
-// Pictures that wait to be sent with the next question, and what they will cost: adding them by
-// choosing, dropping or pasting, removing them, and the slider of the token budget.
+// The pictures of a conversation: adding them by choosing, dropping or pasting, removing those that are
+// not sent yet, and the slider of the token budget, with what reading will cost.
 
 import { announce, byId, element } from "./dom.js";
 import { forgetPicture, readPicture } from "./pictures.js";
@@ -12,7 +12,11 @@ const list = byId("tray");
 const slider = byId("budget");
 
 export class Tray {
+  /** Pictures that wait for the next question. */
   #pictures = [];
+  /** Pictures of earlier questions, and the budget at which they were read. */
+  #sent = [];
+  #sentAt;
   #budgets = BUDGETS;
   #estimating = new AbortController();
   #estimate;
@@ -45,7 +49,6 @@ export class Tray {
     this.#askCost();
   }
 
-  /** Tokens that a picture may take; undefined without a limit. */
   get #budget() {
     return this.#budgets[slider.valueAsNumber];
   }
@@ -60,7 +63,7 @@ export class Tray {
     const added = read.filter(({ value }) => value).map(({ value }) => value);
     this.put([...this.#pictures, ...added]);
     this.#problem(read.filter(({ reason }) => reason).map(({ reason }) => reason.message).join(" "));
-    if (added.length) announce(`${this.#pictures.length} pictures to send`);
+    if (added.length) announce(`Added: ${added.map(({ name }) => name).join(", ")}`);
     byId("question").focus();
   }
 
@@ -68,25 +71,37 @@ export class Tray {
   put(pictures) {
     this.#pictures = pictures;
     list.replaceChildren(...pictures.map((picture) => this.#thumbnail(picture)));
-    list.hidden = byId("cost").hidden = this.isEmpty;
+    list.hidden = this.isEmpty;
+    byId("cost").hidden = this.isEmpty && !this.#sent.length;
     this.#askCost();
   }
 
-  /** Puts `pictures` that were taken before those here. */
-  giveBack(pictures) {
-    this.put([...pictures, ...this.#pictures]);
-  }
-
-  /** Empties the tray. Returns the pictures, each with the budget it is to be read at from now on. */
+  /** Empties the tray and returns what was in it, which is then part of the conversation. */
   take() {
-    const budget = this.#budget;
-    const taken = this.#pictures.map((picture) => Object.assign(picture, { budget }));
+    const taken = this.#pictures;
+    this.#sent.push(...taken);
     this.put([]);
     return taken;
   }
 
+  /** Puts `pictures` that were taken before those here. */
+  giveBack(pictures) {
+    this.#sent = this.#sent.filter((picture) => !pictures.includes(picture));
+    this.put([...pictures, ...this.#pictures]);
+  }
+
+  /** Tokens that each picture may take in the request that is made now; undefined without a limit. */
+  useBudget() {
+    this.#sentAt = this.#budget;
+    this.#askCost();
+    return this.#budget;
+  }
+
+  /** Forgets all pictures. */
   clear() {
-    this.take().forEach(forgetPicture);
+    [...this.#sent, ...this.#pictures].forEach(forgetPicture);
+    this.#sent = [];
+    this.put([]);
   }
 
   #thumbnail(picture) {
@@ -110,9 +125,12 @@ export class Tray {
     this.#estimating = new AbortController();
     const { signal } = this.#estimating;
     this.#showCost(null);
-    if (this.isEmpty) return;
+    // At another budget, earlier pictures will have to be read again.
+    const again = this.#budget === this.#sentAt ? [] : this.#sent;
+    const toRead = [...again, ...this.#pictures];
+    if (!toRead.length) return;
     try {
-      const cost = await this.#estimate(this.#pictures, this.#budget, signal);
+      const cost = await this.#estimate(toRead, this.#budget, signal);
       if (!signal.aborted) this.#showCost(cost);
     } catch (error) {
       if (error.name !== "AbortError") throw error;

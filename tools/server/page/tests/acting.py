@@ -45,7 +45,8 @@ def cost(page, contains=""):
     return plain(page.inner_text("#cost output"))
 
 
-def set_schema(page, text):
+def set_field(page, field, text):
+    """Fills a field of the settings."""
     page.click("#open-settings")
-    page.fill("#schema", text)
+    page.fill(f"#{field}", text)
     page.keyboard.press("Escape")

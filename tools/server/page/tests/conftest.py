@@ -51,7 +51,7 @@ def open_page(browser):
     def open_at(address, **options):
         context = browser.new_context(**options)
         contexts.append(context)
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(30_000)
         context.add_init_script(REPORT_VIOLATIONS)
         page = context.new_page()
         watch(page, address)

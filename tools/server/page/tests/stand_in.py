@@ -24,7 +24,7 @@ def chunk(content=None, finish=None, usage=None):
     return f"data: {json.dumps({'object': 'chat.completion.chunk', 'choices': [] if usage else choices, 'usage': usage})}\n\n"
 
 
-def answer(*pieces, pause=0.0, finish="stop", prompt=100, cached=0):
+def answer(*pieces, pause=0.0, finish="stop", prompt=100, cached=0, timings=None):
     """A whole streamed answer: `pieces` of text with `pause` seconds before each."""
 
     def write(reply):
@@ -34,7 +34,7 @@ def answer(*pieces, pause=0.0, finish="stop", prompt=100, cached=0):
             reply.send(chunk(piece))
         reply.send(chunk(finish=finish))
         usage = {"prompt_tokens": prompt, "completion_tokens": len(pieces), "prompt_tokens_details": {"cached_tokens": cached}}
-        reply.send(chunk(usage=usage))
+        reply.send(chunk(usage=usage | ({"timings": timings} if timings else {})))
         reply.send("data: [DONE]\n\n")
 
     return write
@@ -64,6 +64,7 @@ class StandIn:
         self.estimates = True
         self.key = None
         self.max_body_bytes = 32 << 20
+        self.largest = 4160
         self.closed_early = threading.Event()
         self._server = None
         self.port = 0
@@ -131,7 +132,7 @@ class Reply(BaseHTTPRequestHandler):
         if path == "/v1/models":
             if self.owner.key and self.headers["Authorization"] != f"Bearer {self.owner.key}":
                 return refusal(401, "no valid key")(self)
-            image = {"patch_size": 16, "image_size": 1024, "max_tokens": 4160}
+            image = {"patch_size": 16, "image_size": 1024, "max_tokens": self.owner.largest}
             model = {"id": "stand-in", "object": "model", "max_body_bytes": self.owner.max_body_bytes, "image": image}
             return self.json({"object": "list", "data": [model]})
         file = PAGE / (path[1:] or "index.html")
@@ -154,6 +155,6 @@ class Reply(BaseHTTPRequestHandler):
     def _estimate(self, body):
         if not self.owner.estimates:
             return refusal(404, "no such page")(self)
-        budget = body.get("max_image_tokens", 4160)
+        budget = body.get("max_image_tokens", self.owner.largest)
         taken = [min(image["width"] * image["height"] // 256, budget) for image in body["images"]]
         return self.json({"image_tokens": taken, "tokens": sum(taken) + 3, "seconds": sum(taken) / 20})

@@ -34,18 +34,38 @@ def test_the_slider_says_what_pictures_cost(page, stand_in):
     assert plain(page.get_attribute("#budget", "aria-valuetext")) == cost(page)
 
 
-def test_the_budget_goes_with_the_pictures_and_stays_with_them(page, stand_in):
+def test_the_budget_holds_for_the_conversation(page, stand_in):
     stand_in.replies += [answer("One."), answer("Two."), answer("Three.")]
     add(page, PICTURE)
     page.locator("#budget").press("Home")
     ask(page, "First")
     answered(page)
+    assert stand_in.requests[-1]["max_image_tokens"] == 64
+    assert cost(page) == "at most 64 a picture", "the picture is known at this budget and costs nothing"
+    page.locator("#budget").press("ArrowRight")
+    assert cost(page, "tokens") == "at most 128 a picture · 128 tokens · about 6 s", "it would be read again"
+    page.locator("#budget").press("ArrowLeft")
     add(page, CHART)
+    assert cost(page, "tokens") == "at most 64 a picture · 64 tokens · about 3 s"
     page.locator("#budget").press("End")
+    assert cost(page, "tokens").startswith("full · 372 tokens")
     ask(page, "Second")
     answered(page, 2)
-    details = [url.get("detail") for url in image_urls(stand_in.requests[-1])]
-    assert details == ["64", None], "another budget for an earlier picture would mean reading it again"
+    assert "max_image_tokens" not in stand_in.requests[-1] and len(image_urls(stand_in.requests[-1])) == 2
+    page.click("#new")
+    assert page.locator("#cost").is_hidden()
+
+
+def test_only_budgets_that_matter_are_offered(open_page, stand_in):
+    stand_in.largest = 272
+    page = open_page(stand_in.address)
+    add(page, PICTURE)
+    shown = []
+    page.locator("#budget").press("Home")
+    for _ in range(4):
+        shown.append(cost(page, "tokens").split(" · ")[0])
+        page.locator("#budget").press("ArrowRight")
+    assert shown == ["at most 64 a picture", "at most 128 a picture", "at most 256 a picture", "full"]
 
 
 def test_without_estimates_the_slider_still_works(page, stand_in):
@@ -57,7 +77,7 @@ def test_without_estimates_the_slider_still_works(page, stand_in):
     assert cost(page) == "at most 128 a picture"
     ask(page, "Well?")
     answered(page)
-    assert image_urls(stand_in.requests[-1])[0]["detail"] == "128"
+    assert stand_in.requests[-1]["max_image_tokens"] == 128
 
 
 def test_a_file_that_is_no_picture_is_refused_by_name(page):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from acting import PICTURE, add, answered, ask, problem, set_schema
+from acting import PICTURE, add, answered, ask, problem, set_field
 from stand_in import answer, broken_off, refusal
 
 
@@ -113,7 +113,7 @@ def test_a_key_is_asked_for_and_forgotten_with_the_tab(open_page, stand_in):
 
 @pytest.mark.parametrize("text, complaint", [("{", "The schema is not JSON"), ("[1]", "The schema must be a JSON object")])
 def test_a_schema_that_is_none_is_not_sent(page, stand_in, text, complaint):
-    set_schema(page, text)
+    set_field(page, "schema", text)
     ask(page, "Which colours?")
     assert problem(page).startswith(complaint)
     assert page.evaluate("document.activeElement.id") == "schema"
@@ -127,9 +127,7 @@ def test_a_schema_that_is_none_is_not_sent(page, stand_in, text, complaint):
 
 
 def test_a_temperature_out_of_range_is_not_sent(page, stand_in):
-    page.click("#open-settings")
-    page.fill("#temperature", "3")
-    page.keyboard.press("Escape")
+    set_field(page, "temperature", "3")
     ask(page, "How warm?")
     assert problem(page) == "The temperature must be between 0 and 2."
     assert stand_in.requests == []
