@@ -20,14 +20,14 @@ def pytest_addoption(parser):
 def address(request):
     """Of a server that needs KEY."""
     pixtral = request.config.getoption("--pixtral")
-    with serving(pixtral, "--api-key", KEY, "--ctx", "1024", "--allow-images-in", str(DEMO)) as address:
+    with serving(pixtral, "--api-key", KEY, "--ctx", "4096", "--allow-images-in", str(DEMO)) as address:
         yield address
 
 
 @pytest.fixture(scope="session")
 def open_address(request):
     """Of a server that needs no key, as the programs that people have expect it."""
-    with serving(request.config.getoption("--pixtral"), "--ctx", "1024") as address:
+    with serving(request.config.getoption("--pixtral"), "--ctx", "4096") as address:
         yield address
 
 

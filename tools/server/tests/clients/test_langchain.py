@@ -17,7 +17,7 @@ def paint(colour: Literal["red", "blue"]) -> str:
     return f"The wall is {colour}."
 
 
-class Shape(pydantic.BaseModel):
+class Shape(pydantic.BaseModel, extra="forbid"):
     """A shape in a picture."""
 
     name: str = pydantic.Field(max_length=10)
@@ -26,7 +26,7 @@ class Shape(pydantic.BaseModel):
 
 @pytest.fixture
 def model(address):
-    return ChatOpenAI(base_url=f"{address}/v1", api_key=KEY, model="demo", temperature=0, max_tokens=600, max_retries=0)
+    return ChatOpenAI(base_url=f"{address}/v1", api_key=KEY, model="demo", temperature=0, max_tokens=3000, max_retries=0)
 
 
 def question(picture, text):

@@ -64,7 +64,7 @@ def test_parse_gives_an_object_of_the_class(client, picture):
         is_large: bool
 
     answer = client.chat.completions.parse(
-        model="demo", messages=about(picture, "Describe the image."), response_format=Drawing, temperature=0, max_tokens=600
+        model="demo", messages=about(picture, "Describe the image."), response_format=Drawing, temperature=0, max_tokens=3000
     )
     assert isinstance(answer.choices[0].message.parsed, Drawing)
 
