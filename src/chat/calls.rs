@@ -1,12 +1,11 @@
-//! Tool calls in answers: what the model writes after `[TOOL_CALLS]`, and the JSON schema that makes it
-//! call.
+//! Tool calls in answers: what the model writes after `[TOOL_CALLS]`.
 //!
 //! It reads text as it comes, piece by piece, and knows neither tokens nor who calls the tools.
 
-use super::{Tool, fields::quoted};
+use super::fields::quoted;
 use crate::{Error, ErrorKind, Result};
 use serde::Deserialize;
-use serde_json::{Value, json, value::RawValue};
+use serde_json::value::RawValue;
 
 /// A piece of a call that has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -155,7 +154,7 @@ impl CallReader {
             false => self.name.take(),
             true => None,
         };
-        if name.is_none() && !(self.announced && !self.arguments.is_empty()) {
+        if name.is_none() && (!self.announced || self.arguments.is_empty()) {
             return;
         }
         self.announced = true;
@@ -193,73 +192,11 @@ fn read_calls(text: &str) -> Result<Vec<(String, String)>> {
         .collect())
 }
 
-/// The JSON schema of at least one call of `tools`, at most `most` if that is given, with white space as
-/// the template has it.
-pub fn calls_schema(tools: &[Tool], most: Option<usize>) -> Value {
-    let mut definitions = serde_json::Map::new();
-    let calls: Vec<Value> = (0..)
-        .zip(tools)
-        .map(|(i, tool): (usize, _)| {
-            let place = format!("tool{i}");
-            let mut parameters = tool.parameters.clone();
-            parameters.entry("type").or_insert_with(|| json!("object"));
-            let mut parameters = Value::Object(parameters);
-            move_references(&mut parameters, &format!("#/$defs/{place}"));
-            definitions.insert(place.clone(), parameters);
-            json!({
-                "type": "object",
-                "properties": {
-                    "name": {"const": tool.name},
-                    "arguments": {"$ref": format!("#/$defs/{place}")},
-                },
-                "required": ["name", "arguments"],
-                "additionalProperties": false,
-            })
-        })
-        .collect();
-    let mut schema = json!({
-        "type": "array",
-        "items": {"anyOf": calls},
-        "minItems": 1,
-        "$defs": definitions,
-        "x-guidance": {
-            "item_separator": ", ",
-            "key_separator": ": ",
-            "whitespace_flexible": false,
-        },
-    });
-    if let Some(most) = most {
-        schema["maxItems"] = json!(most);
-    }
-    schema
-}
-
-/// References within a schema that becomes the part `place` of another one.
-fn move_references(schema: &mut Value, place: &str) {
-    match schema {
-        Value::Object(fields) => {
-            for (key, value) in fields {
-                match value {
-                    Value::String(target) if key == "$ref" => {
-                        if let Some(rest) = target.strip_prefix('#') {
-                            *target = format!("{place}{rest}");
-                        }
-                    }
-                    other => move_references(other, place),
-                }
-            }
-        }
-        Value::Array(items) => items
-            .iter_mut()
-            .for_each(|item| move_references(item, place)),
-        _ => {}
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use serde_json::{Value, json};
 
     /// Calls put together from the pieces that `texts` lead to.
     fn streamed<'a>(texts: impl IntoIterator<Item = &'a str>) -> Vec<(String, String)> {
@@ -326,24 +263,6 @@ mod tests {
             let e = read_calls(text).unwrap_err();
             assert_eq!(e.kind(), ErrorKind::InvalidFunctionCall, "{text}");
         }
-    }
-
-    #[test]
-    fn references_within_parameters_stay_within_them() {
-        let parameters = json!({
-            "properties": {"a": {"$ref": "#/$defs/A"}, "b": {"$ref": "#"}, "$ref": {"type": "string"}},
-            "$defs": {"A": {"type": "integer"}},
-        });
-        let tool = Tool {
-            name: "f".into(),
-            description: String::new(),
-            parameters: parameters.as_object().unwrap().clone(),
-        };
-        let schema = calls_schema(&[tool.clone(), tool], Some(1));
-        let properties = &schema["$defs"]["tool1"]["properties"];
-        assert_eq!(properties["a"]["$ref"], "#/$defs/tool1/$defs/A");
-        assert_eq!(properties["b"]["$ref"], "#/$defs/tool1");
-        assert_eq!(schema["maxItems"], 1);
     }
 
     /// JSON, perhaps of calls.

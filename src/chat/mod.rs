@@ -29,6 +29,7 @@
 //!
 //! [`ChatTemplate::encode`] turns such a request into a [`Prompt`].
 
+mod call_schema;
 mod calls;
 mod fields;
 mod image_tokens;
@@ -49,7 +50,8 @@ mod validate;
 use crate::{preprocess::PreparedImage, tokenizer::TokenId};
 use std::sync::Arc;
 
-pub use calls::{CallPiece, CallReader, calls_schema};
+pub use call_schema::calls_schema;
+pub use calls::{CallPiece, CallReader};
 pub use message::{ImageSource, Message, Part, Role};
 pub use request::ChatRequest;
 pub use template::{ChatTemplate, LoadImage};

@@ -48,10 +48,12 @@ fn moved(to: &str) -> Vec<u8> {
     .into_bytes()
 }
 
+type Entry = (&'static str, Vec<IpAddr>);
+
 /// Names with their addresses.
 #[derive(Clone, Default)]
 struct Names {
-    entries: Arc<Mutex<Vec<(&'static str, Vec<IpAddr>)>>>,
+    entries: Arc<Mutex<Vec<Entry>>>,
     n_asked: Arc<AtomicUsize>,
 }
 
