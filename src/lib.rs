@@ -7,7 +7,7 @@
 //!
 //! | module | owns |
 //! |---|---|
-//! | [`session`] | one conversation: prefix reuse, sampling, streaming, stop strings, cancelling |
+//! | [`session`] | one conversation, or several at once: prefix reuse, sampling, streaming, stop strings, cancelling |
 //! | [`runtime`] | model files to placed weights, what memory allows, the key-value cache, running the graphs |
 //! | [`quantize`] | checkpoint to GGUF file: recipe, streaming pipeline, report; export to llama.cpp |
 //! | [`chat`] | messages to token ids and pictures |

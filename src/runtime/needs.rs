@@ -237,4 +237,28 @@ mod tests {
             assert!(e.message().contains(part), "{part:?} is not in {e}");
         }
     }
+
+    #[test]
+    fn several_contexts_need_several_caches_and_are_refused_with_how_many_would_fit() {
+        let model = testing::model();
+        let one = Decoder::memory_needs(&model, &options(64)).unwrap();
+        let options = DecoderOptions {
+            n_sequences: 5,
+            ..options(64)
+        };
+        let needs = Decoder::memory_needs(&model, &options).unwrap();
+        assert_eq!(needs.kv_cache, 5 * one.kv_cache);
+        let least = paging::least_bytes(&model.parts(|_| true));
+        let placed = PlacedModel::on_cpu(model.clone(), &options, Vec::new()).unwrap();
+        let refused = |n_fit: u64| {
+            let room = needs.total() - (5 - n_fit) * one.kv_cache + PROCESS + least;
+            let left = needs.left_for_weights(&placed, &options, of(room));
+            left.unwrap_err().message().to_owned()
+        };
+        for (n_fit, expected) in [(3, "room for 3 of them"), (0, "no room for one of them")] {
+            let message = refused(n_fit);
+            assert!(message.starts_with("5 contexts of 64 tokens"), "{message}");
+            assert!(message.contains(expected), "{message}");
+        }
+    }
 }

@@ -4,13 +4,15 @@
 //! sampling.
 
 mod inputs;
+mod options;
 mod sequences;
 
 pub(super) use inputs::write_inputs;
+pub use options::DecoderOptions;
 
 use super::{
     Model,
-    kv_cache::{KvCache, KvType},
+    kv_cache::KvCache,
     memory::Available,
     needs::MemoryNeeds,
     paging::Pager,
@@ -18,7 +20,7 @@ use super::{
     placement::{PlacedModel, Plan},
 };
 use crate::{
-    Error, ErrorKind, Result,
+    Result,
     config::Group,
     ggml::{Backend, CancelFlag, Device, Graph, Observer, Scheduler},
     model::decoder::{DecoderGraph, KvLayer, LAYER_PREFIX, Shape, Span, max_nodes},
@@ -35,69 +37,6 @@ use std::{
 /// Attention looks at whole steps of this many cells, so that the graph of a single token can be
 /// used again for the next ones.
 const KV_STEP: usize = 256;
-
-/// How a [`Decoder`] is set up.
-#[derive(Clone, Copy, Debug)]
-pub struct DecoderOptions {
-    /// Longest sequence in tokens.
-    pub n_ctx: usize,
-    /// Most tokens of a run, for which working memory is reckoned with.
-    pub n_ubatch: usize,
-    /// Storage type of keys and values.
-    pub kv_type: KvType,
-    /// Threads to compute with.
-    pub n_threads: usize,
-    /// Bytes of memory that the caller will need for itself.
-    pub reserve_bytes: u64,
-    /// Sequences side by side, each of at most `n_ctx` tokens.
-    pub n_sequences: usize,
-}
-
-impl DecoderOptions {
-    /// Refuses options that make no sense for `model`.
-    pub(super) fn check(&self, model: &Model) -> Result<()> {
-        let text = &model.config().text;
-        if !(1..=MAX_SEQUENCES).contains(&self.n_sequences) {
-            return Err(Error::new(
-                ErrorKind::InvalidArgument,
-                format!(
-                    "{} sequences side by side were asked for, expected 1 to {MAX_SEQUENCES}",
-                    self.n_sequences
-                ),
-            ));
-        }
-        if self.n_ctx == 0 || self.n_ctx > text.context_length as usize {
-            return Err(Error::new(
-                ErrorKind::InvalidArgument,
-                format!(
-                    "a context of {} tokens was asked for, this model allows 1 to {}",
-                    self.n_ctx, text.context_length
-                ),
-            ));
-        }
-        Ok(())
-    }
-
-    /// The spans of a batch of `n_tokens` tokens of as many sequences as there can be, all but the
-    /// last of a single token, at full contexts.
-    pub(super) fn full_spans(&self, n_tokens: usize) -> Vec<Span> {
-        let last = self.n_sequences.min(n_tokens) - 1;
-        let span = |sequence| Span {
-            sequence,
-            n_tokens: if sequence == last { n_tokens - last } else { 1 },
-            n_kv: self.n_ctx,
-        };
-        (0..=last).map(span).collect()
-    }
-
-    /// Most tokens of a batch.
-    pub(super) fn most_tokens(&self) -> usize {
-        self.n_ubatch.clamp(1, self.n_ctx * self.n_sequences)
-    }
-}
-
-/// Most sequences of one decoder: a graph of more would take longer to build than to compute.
-const MAX_SEQUENCES: usize = 256;
 
 /// The decoder of a model with the memory of its sequences, which know nothing of each other. Most
 /// methods are about the first one, which is usually the only one.
@@ -484,7 +423,7 @@ fn run_paged(scheduler: &mut Scheduler, graph: &Graph, pager: Option<&Pager>) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runtime::testing;
+    use crate::runtime::{KvType, testing};
 
     #[test]
     fn weights_that_come_and_go_give_the_same_logits() {

@@ -12,7 +12,7 @@ use crate::{
 use std::{
     sync::{
         Arc,
-        mpsc::{Receiver, SyncSender, sync_channel},
+        mpsc::{Receiver, SyncSender, channel, sync_channel},
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -48,7 +48,8 @@ impl Encoding {
     ) -> Result<Self> {
         let cancel = CancelFlag::default();
         let (go, asked) = sync_channel(1);
-        let (tell, news) = sync_channel(1);
+        // Never waits for a listener: there may be none any more.
+        let (tell, news) = channel();
         let flag = cancel.clone();
         let work = move || {
             if asked.recv().is_err() {

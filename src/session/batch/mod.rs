@@ -54,9 +54,12 @@ impl Default for BatchOptions {
 impl BatchOptions {
     /// How the decoder of a batch of `model` is set up.
     pub fn decoder(&self, model: &Model) -> DecoderOptions {
+        let one = self.session.decoder(model);
         DecoderOptions {
             n_sequences: self.n_sequences,
-            ..self.session.decoder(model)
+            // A step has a token of each, and room for reading.
+            n_ubatch: one.n_ubatch.max(2 * self.n_sequences),
+            ..one
         }
     }
 }
@@ -97,7 +100,6 @@ pub enum BatchEvent<'a> {
 /// Answers in the making. Used by one thread at a time.
 pub struct Batch {
     model: Arc<Model>,
-    options: BatchOptions,
     decoder_options: DecoderOptions,
     placer: Placer,
     decoder: Decoder,
@@ -174,7 +176,6 @@ impl Batch {
             logits: Vec::new(),
             n_begun: 0,
             model,
-            options,
             decoder_options,
             placer,
             decoder,
@@ -229,6 +230,10 @@ impl Batch {
         let running = |place: &&mut Place| matches!(place.running, Some((own, _)) if own == id);
         let place = self.places.iter_mut().find(running)?;
         let (_, task) = place.running.take()?;
+        if self.is_idle() {
+            // There will be no step that does it.
+            self.encoding = None;
+        }
         Some(task.into_answer(Finish::Cancelled))
     }
 

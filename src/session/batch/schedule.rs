@@ -26,15 +26,15 @@ impl Work<'_> {
     }
 }
 
-/// What the sequences in `places` compute in the next step, at most `n_ubatch` tokens and the
-/// shortest parts first. If a picture is encoded beside it, half of the time for reading is left to that.
+/// What the sequences in `places` compute in the next step, at most `n_ubatch` tokens, which
+/// are two for each at least, the shortest parts first. If a picture is encoded beside it, half of the time for reading is left to that.
 pub(super) fn works<'a>(
     places: &'a [Place],
     pace: &Pace,
     encodes: bool,
     n_ubatch: usize,
 ) -> Vec<Work<'a>> {
-    let most_certain = (n_ubatch / places.len()).max(1);
+    let most_certain = n_ubatch / places.len() - 1;
     let mut works = Vec::new();
     let mut readers = Vec::new();
     for (sequence, place) in places.iter().enumerate() {
@@ -56,7 +56,7 @@ pub(super) fn works<'a>(
     let generates = n_generated > 0;
     let room = pace.room(generates) * if encodes { 0.5 } else { 1.0 };
     let wanted = pace.tokens(generates, room).max(readers.len());
-    let mut left = wanted.min(n_ubatch.saturating_sub(n_generated).max(1));
+    let mut left = wanted.min(n_ubatch - n_generated);
     // All get on, each by the same; those that need less leave the rest to the others.
     readers.sort_by_key(|&(_, task, len)| task.n_readable(len));
     let mut n_readers = readers.len();

@@ -72,7 +72,7 @@ impl Batch {
     fn decode(&mut self, events: &mut dyn FnMut(AnswerId, BatchEvent)) -> Result<bool> {
         let began = Instant::now();
         let encodes = self.encoding.is_some();
-        let n_ubatch = self.options.session.n_ubatch;
+        let n_ubatch = self.decoder_options.n_ubatch;
         let works = works(&self.places, &self.pace, encodes, n_ubatch);
         let generates = works.iter().any(|work| !work.reads);
         if works.is_empty() {

@@ -158,6 +158,7 @@ mod tests {
     fn answer(drafted: usize, accepted: usize) -> Answer {
         Answer {
             text: "Yes.".to_owned(),
+            logprobs: Vec::new(),
             ids: vec![7, 8, 9],
             finish: Finish::EndOfText,
             reading: Reading::default(),

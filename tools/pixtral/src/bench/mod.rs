@@ -1,6 +1,7 @@
 //! `pixtral bench`: how fast a model file runs on this machine.
 
 mod measure;
+mod parallel;
 mod report;
 mod timing;
 
@@ -11,6 +12,7 @@ use crate::{
     placement::{self, PlanArgs},
 };
 use clap::Args;
+use parallel::Parallel;
 use pixtral::{Result, ggml};
 use pixtral_terminal::{Interrupt, out, outln, progress::spinner};
 use report::{Encode, Report};
@@ -34,6 +36,10 @@ pub struct BenchArgs {
     /// which takes no time
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     after: Option<u32>,
+    /// Generate N answers at once as well, and see how long they wait while another one's picture is
+    /// encoded and read
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    parallel: Option<u32>,
     /// Runs of each measurement after one that is not counted
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     repetitions: u32,
@@ -90,16 +96,25 @@ pub fn run(args: &BenchArgs, interrupt: &Interrupt) -> Result<()> {
         .collect::<Result<_>>()?;
     spinner.set_message("measuring the decoder");
     let decoder_times = measure::time_decoder(args, &mut decoder)?;
+    let plan = decoder.plan().clone();
+    // Its memory goes before the next one needs its own.
+    drop((decoder, placed));
+    let parallel = args.parallel.map(|n| {
+        spinner.set_message("measuring answers at once");
+        Parallel::measure(args, &model, n as usize)
+    });
+    let parallel = parallel.transpose()?;
     spinner.finish_and_clear();
     let report = Report {
         args,
         cpu_variant,
         n_threads: args.decoder.n_threads(&model),
         load,
-        plan: decoder.plan(),
+        plan: &plan,
         loading: model.loading(),
         encodes,
         decoder: decoder_times,
+        parallel,
         bytes_per_token: measure::bytes_per_token(args, &model),
         memory: Memory::now(),
     };

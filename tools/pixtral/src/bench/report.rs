@@ -1,6 +1,6 @@
 //! What a measurement gave, as a table and as JSON.
 
-use super::{BenchArgs, measure::DecoderTimes, timing::Timing};
+use super::{BenchArgs, measure::DecoderTimes, parallel::Parallel, timing::Timing};
 use crate::{memory::Memory, placement};
 use pixtral::runtime::{Plan, load::Choice};
 use pixtral_terminal::{Table, units};
@@ -25,6 +25,8 @@ pub struct Report<'a> {
     pub encodes: Vec<Encode>,
     /// The decoder.
     pub decoder: DecoderTimes,
+    /// Several answers at once.
+    pub parallel: Option<Parallel>,
     /// Bytes that generating one token reads.
     pub bytes_per_token: u64,
     /// The process at the end.
@@ -87,6 +89,7 @@ impl Report<'_> {
                 "bytes_per_token": self.bytes_per_token,
                 "gigabytes_per_s": self.gigabytes_per_second(),
             },
+            "parallel": self.parallel.as_ref().map(|p| p.to_json(self.args)),
             "streamed_parts": self.decoder.streamed.map(|(streamed, _)| streamed),
             "memory": self.memory.map(Memory::to_json),
         })
@@ -130,7 +133,32 @@ impl Report<'_> {
                 time.spread(),
             ]);
         }
+        if let Some(parallel) = &self.parallel {
+            self.parallel_rows(parallel, &mut table);
+        }
         table
+    }
+
+    fn parallel_rows(&self, parallel: &Parallel, table: &mut Table) {
+        let (width, height) = parallel.size;
+        let n = parallel.n;
+        table.row(vec![
+            format!("decode {} tokens, {n} at once", self.args.generate),
+            units::duration(parallel.decode.median()),
+            format!("{:.2} tokens/s", parallel.rate(self.args)),
+            parallel.decode.spread(),
+        ]);
+        for (what, time) in [
+            ("encoding", &parallel.beside_encoding),
+            ("reading", &parallel.beside_reading),
+        ] {
+            table.row(vec![
+                format!("a token beside {what} {width}×{height}"),
+                units::duration(time.median()),
+                String::new(),
+                time.spread(),
+            ]);
+        }
     }
 }
 

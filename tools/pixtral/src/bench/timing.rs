@@ -20,8 +20,13 @@ impl Timing {
             work()?;
             runs.push(started.elapsed());
         }
+        Ok(Self::of(runs))
+    }
+
+    /// Of `runs`, at least one.
+    pub fn of(mut runs: Vec<Duration>) -> Self {
         runs.sort();
-        Ok(Self { runs })
+        Self { runs }
     }
 
     /// The middle one.

@@ -83,6 +83,8 @@ fn bench_measures_every_phase() {
         "4",
         "--repetitions",
         "1",
+        "--parallel",
+        "3",
         "--json",
     ]));
     assert_eq!(report["encode"].as_array().unwrap().len(), 2);
@@ -93,6 +95,9 @@ fn bench_measures_every_phase() {
         "/decode/tokens_per_s",
         "/decode/bytes_per_token",
         "/decode/gigabytes_per_s",
+        "/parallel/tokens_per_s",
+        "/parallel/beside_encoding/median_s",
+        "/parallel/beside_reading/median_s",
     ] {
         let value = report.pointer(pointer).and_then(|v| v.as_f64());
         assert!(value.is_some_and(|v| v > 0.0), "{pointer} in {report}");
