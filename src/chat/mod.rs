@@ -29,6 +29,8 @@
 //!
 //! [`ChatTemplate::encode`] turns such a request into a [`Prompt`].
 
+mod call_schema;
+mod calls;
 mod fields;
 mod image_tokens;
 mod message;
@@ -48,6 +50,8 @@ mod validate;
 use crate::{preprocess::PreparedImage, tokenizer::TokenId};
 use std::sync::Arc;
 
+pub use call_schema::calls_schema;
+pub use calls::{CallPiece, CallReader};
 pub use message::{ImageSource, Message, Part, Role};
 pub use request::ChatRequest;
 pub use template::{ChatTemplate, LoadImage};

@@ -99,6 +99,18 @@ impl ChatTemplate {
         }
         Ok(writer.prompt)
     }
+
+    /// The token that begins the assistant's tool calls.
+    pub fn tool_calls_id(&self) -> TokenId {
+        self.tool_calls
+    }
+
+    /// Leaves the model no choice but to call tools: `prompt`, which this template has encoded, goes
+    /// on with `[TOOL_CALLS]`. Only a constraint, such as that of [`calls_schema`](super::calls_schema),
+    /// makes certain that calls follow.
+    pub fn begin_tool_calls(&self, prompt: &mut Prompt) {
+        prompt.ids.push(self.tool_calls);
+    }
 }
 
 /// A prompt being written.

@@ -23,6 +23,7 @@ mod pictures;
 mod placement;
 mod progress;
 mod repl;
+mod serve;
 mod session_file;
 mod show;
 mod tokenize;
@@ -45,6 +46,7 @@ enum Command {
     Demo(demo::DemoArgs),
     Describe(describe::DescribeArgs),
     Chat(chat::ChatArgs),
+    Serve(serve::ServeArgs),
     Inspect(inspect::InspectArgs),
     Tokenize(tokenize::TokenizeArgs),
     Bench(bench::BenchArgs),
@@ -61,6 +63,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(args, &interrupt),
         Command::Describe(args) => describe::run(args, &interrupt),
         Command::Chat(args) => chat::run(args, &interrupt),
+        Command::Serve(args) => serve::run(args, &interrupt),
         Command::Inspect(args) => inspect::run(args, &interrupt),
         Command::Tokenize(args) => tokenize::run(args),
         Command::Bench(args) => bench::run(args, &interrupt),

@@ -35,12 +35,16 @@ pub struct PictureArgs {
 impl PictureArgs {
     /// What prepares pictures for a model with this vision tower.
     pub fn preprocessor(&self, vision: &VisionConfig) -> Preprocessor {
-        let options = PreprocessOptions {
+        Preprocessor::new(vision, self.preprocess())
+    }
+
+    /// The settings as the library takes them.
+    pub fn preprocess(&self) -> PreprocessOptions {
+        PreprocessOptions {
             max_image_tokens: self.max_image_tokens,
             exif_rotate: self.exif_rotate,
             ..PreprocessOptions::default()
-        };
-        Preprocessor::new(vision, options)
+        }
     }
 
     /// The settings by name: answers depend on them.

@@ -10,6 +10,7 @@ use pixtral::{
     },
     session::{Event, Session, SessionOptions},
 };
+use pixtral_server::{Server, ServerOptions};
 use pixtral_terminal::{Interrupt, Table, noteln, out, outln, progress::ByteProgress, units};
 use std::{fmt, sync::Arc};
 
@@ -85,6 +86,27 @@ pub fn start(model: Arc<Model>, options: SessionOptions, interrupt: &Interrupt) 
     drop(bar);
     report(session.plan());
     Ok(session)
+}
+
+/// A server, likewise.
+pub fn start_server(
+    model: Arc<Model>,
+    options: ServerOptions,
+    interrupt: &Interrupt,
+) -> Result<Server> {
+    let mut bar = ByteProgress::default();
+    let flag = CancelFlag::default();
+    let server = interrupt.during(flag.clone(), || {
+        Server::new(model, options, &mut |event| {
+            if let Event::Placing { done, total } = event {
+                bar.at(done, total, MOVING);
+            }
+            flag.flow()
+        })
+    })?;
+    drop(bar);
+    report(server.plan());
+    Ok(server)
 }
 
 /// A decoder on the devices that `placement` names, with a progress bar while weights are moved there.

@@ -15,4 +15,5 @@ mod looking;
 mod offload;
 mod output;
 mod restarts;
+mod serve;
 mod support;
