@@ -248,8 +248,12 @@ fn logits_of(decoder: &mut Decoder, sequences: &[(usize, usize)], n: usize) -> V
 /// quantised types activations are rounded to 8 bits, which a difference in the last bit can tip, and
 /// scales of activations are themselves rounded where few columns are left to ggml: this stays well below
 /// what the type itself costs.
-const SIDE_BY_SIDE: [(&str, f64); 4] =
-    [("f32", 1e-6), ("f16", 1e-3), ("q8_0", 0.035), ("q4_k", 0.025)];
+const SIDE_BY_SIDE: [(&str, f64); 4] = [
+    ("f32", 1e-6),
+    ("f16", 1e-3),
+    ("q8_0", 0.035),
+    ("q4_k", 0.025),
+];
 
 #[test]
 fn logits_side_by_side_differ_from_those_alone_by_rounding() {
