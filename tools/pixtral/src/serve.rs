@@ -8,7 +8,7 @@ use crate::{
     placement,
 };
 use clap::Args;
-use pixtral::{Error, ErrorKind, Result, ggml::CancelFlag, runtime::placement::Bytes};
+use pixtral::{Error, ErrorKind, Result, ggml::CancelFlag, runtime::Bytes};
 use pixtral_server::{FetchOptions, ServerOptions};
 use pixtral_terminal::{Interrupt, noteln, outln, units};
 use std::{
