@@ -245,9 +245,8 @@ fn logits_of(decoder: &mut Decoder, sequences: &[(usize, usize)], n: usize) -> V
 
 /// Types of weights, and the largest relative error of logits computed for eight sequences at once
 /// against those for each alone: about twice the measured one. f32 is exact up to the order of sums. For
-/// quantised types activations are rounded to 8 bits, which a difference in the last bit can tip, and
-/// scales of activations are themselves rounded where few columns are left to ggml: this stays well below
-/// what the type itself costs.
+/// quantised types activations are rounded to 8 bits, which a difference in the last bit can tip (and where
+/// ggml computes, their scales are rounded too): this stays well below what the type itself costs.
 const SIDE_BY_SIDE: [(&str, f64); 4] = [
     ("f32", 1e-6),
     ("f16", 1e-3),
