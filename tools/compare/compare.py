@@ -62,6 +62,7 @@ def arguments(words=None):
     what.add_argument("--generate", type=positive, default=64, metavar="N", help="tokens of decode [%(default)s]")
     what.add_argument("--contexts", type=positive, nargs="+", metavar="N", default=[32, 4096],
                       help="tokens before those of decode [32 4096]")
+    what.add_argument("--parallel", type=positive, default=8, metavar="N", help="answers at once [%(default)s]")
     how = p.add_argument_group("how")
     how.add_argument("--pairs", type=positive, default=5, metavar="N", help="runs of each side [%(default)s]")
     how.add_argument("--repetitions", type=positive, default=1, metavar="N",
@@ -157,7 +158,8 @@ def main():
         return
     settings = Settings(args.threads, args.context, args.repetitions, quantized=args.quantized)
     records = measure.Records(cache / "runs.jsonl", marks(programs, compared, settings))
-    wanted = jobs(args.only, args.sizes, args.prompts, args.picture, args.generate, args.contexts)
+    wanted = jobs(args.only, args.sizes, args.prompts, args.picture, args.generate, args.contexts,
+                  args.parallel)
     left = 0
     if not args.report:
         left = measure.measure(

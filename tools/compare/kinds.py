@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 # A conversation that a model of few words answers with the same words again and again.
 REPETITIONS = 8
+# Tokens that several answers at once have in common.
+PARALLEL_PROMPT = 32
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,8 @@ class Job:
     size: str = ""
     prompt: int = 0
     generate: int = 0
+    # Answers at once.
+    parallel: int = 0
     # Whether the files are dropped from the page cache first.
     cold: bool = False
 
@@ -59,6 +63,7 @@ KINDS = {
     "prefill": "reading of text, for each of --prompts",
     "picture": "reading of the tokens of --picture with a question",
     "decode": "--generate tokens, after each of --contexts",
+    "parallel": "--generate tokens of each of --parallel answers at once",
     "answer": "one picture, one question, from the start of the process: first token, memory",
     "answer-cold": "the same, files on the disk",
     "second": "a second question on the same picture, in the same process",
@@ -102,11 +107,12 @@ def metric(name):
         "picture": f"prefill of a {detail.replace('x', '×')} picture and a question",
         "decode": "decode of {} tokens after {}".format(*detail.split(" after "))
         if " after " in detail else name,
+        "parallel": f"decode of {detail} answers at once",
     }
     return Metric(titles.get(kind, name), "s" if kind == "encode" else "tokens/s", rate=kind != "encode")
 
 
-def jobs(only, sizes, prompts, picture, generate, contexts):
+def jobs(only, sizes, prompts, picture, generate, contexts, parallel=8):
     """The jobs of the kinds in `only`."""
     every = {
         "load": [Job("load")],
@@ -115,6 +121,7 @@ def jobs(only, sizes, prompts, picture, generate, contexts):
         "prefill": [Job("prefill", str(n), prompt=n) for n in prompts],
         "picture": [Job("picture", picture, size=picture)],
         "decode": [Job("decode", f"{generate} after {n}", prompt=n, generate=generate) for n in contexts],
+        "parallel": [Job("parallel", str(parallel), prompt=PARALLEL_PROMPT, generate=generate, parallel=parallel)],
         "answer": [Job("answer")],
         "answer-cold": [Job("answer", "cold", cold=True)],
         "second": [Job("second")],

@@ -62,9 +62,11 @@ class Pixtral:
         ]
         if job.prompt > prompt:
             command += ["--after", str(job.prompt)]
+        if job.parallel:
+            command += ["--parallel", str(job.parallel)]
         return bench_values(job, json.loads(watch.run(command).stdout))
 
-    encode = prefill = decode = bench
+    encode = prefill = decode = parallel = bench
 
     def describe(self, programs, files, settings):
         return watch.run([

@@ -52,6 +52,11 @@ class Peer:
         more = ("--prompt", seed, "--before", job.prompt, "--generate", job.generate)
         return self.measured(job, programs, files, settings, *more)
 
+    def parallel(self, job, programs, files, settings):
+        """What its server computes for a step of as many answers."""
+        more = ("--prompt", job.prompt, "--generate", job.generate, "--parallel", job.parallel)
+        return self.measured(job, programs, files, settings, *more)
+
     def question(self, files, settings):
         return (
             "--context", settings.context, "--picture", files.picture, "--question", settings.question,

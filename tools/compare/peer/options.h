@@ -5,7 +5,8 @@
 
 struct Options {
     std::string model, mmproj, picture, question, second, save_state, load_state;
-    int threads = 1, prompt = 0, generate = 0, before = 0, context = 0, repetitions = 1, image_max_tokens = -1;
+    int threads = 1, prompt = 0, generate = 0, before = 0, parallel = 1, context = 0, repetitions = 1;
+    int image_max_tokens = -1;
     int gpu_layers = 0; // of the text model; the vision tower goes with the first
     bool repack = true, mmap = true;
     llama_flash_attn_type flash = LLAMA_FLASH_ATTN_TYPE_AUTO;
@@ -22,7 +23,7 @@ struct Options {
             { "--threads", &threads },         { "--prompt", &prompt },
             { "--generate", &generate },       { "--before", &before },
             { "--context", &context },         { "--repetitions", &repetitions },
-            { "--image-max-tokens", &image_max_tokens },
+            { "--image-max-tokens", &image_max_tokens }, { "--parallel", &parallel },
         };
         for (auto [known, text] : texts) {
             if (name == known) {
@@ -73,6 +74,9 @@ inline Options parse(int argc, char ** argv) {
     }
     if (o.mmproj.empty() && (!o.images.empty() || !o.picture.empty())) {
         throw std::runtime_error("--mmproj is needed for pictures");
+    }
+    if (o.parallel > 1 && (o.prompt == 0 || o.generate == 0)) {
+        throw std::runtime_error("--parallel needs --prompt and --generate");
     }
     if (o.generate > 0 && o.prompt == 0) {
         throw std::runtime_error("--generate needs --prompt");

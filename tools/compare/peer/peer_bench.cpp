@@ -40,11 +40,11 @@ struct Peer {
 
     void make_context() {
         llama_context_params params = llama_context_default_params();
-        params.n_ctx = std::max({ o.context, o.prompt + o.generate, o.before + o.generate, 1 });
+        params.n_ctx = std::max({ o.context, o.prompt + o.parallel * o.generate, o.before + o.generate, 1 });
         params.n_threads = params.n_threads_batch = o.threads;
         params.flash_attn_type = o.flash;
         // A second sequence, in the same cells, is needed for making a long context out of a short one.
-        params.n_seq_max = o.before > 0 ? 2 : 1;
+        params.n_seq_max = o.before > 0 ? 2 : o.parallel;
         params.kv_unified = true;
         context.reset(llama_init_from_model(model.get(), params));
         must(context != nullptr, "making a context");
@@ -145,6 +145,40 @@ std::string prefill_and_decode(Peer & peer) {
     return report;
 }
 
+// Times generating several answers to one prompt at once, a batch of one token of each a step.
+std::string parallel(Peer & peer) {
+    const Options & o = peer.o;
+    const int n_vocab = llama_vocab_n_tokens(llama_model_get_vocab(peer.model.get()));
+    std::vector<llama_token> ids(o.prompt);
+    for (size_t i = 0; i < ids.size(); ++i) {
+        ids[i] = llama_token(i * 7919 % n_vocab);
+    }
+    peer.read(ids.data(), o.prompt);
+    for (int s = 1; s < o.parallel; ++s) {
+        llama_memory_seq_cp(peer.memory, 0, s, -1, -1);
+    }
+    llama_batch batch = llama_batch_init(o.parallel, 0, 1);
+    batch.n_tokens = o.parallel;
+    const Timing time = measure(o.repetitions, [&] {
+        for (int s = 0; s < o.parallel; ++s) {
+            llama_memory_seq_rm(peer.memory, s, o.prompt, -1);
+        }
+        for (int i = 0; i < o.generate; ++i) {
+            for (int s = 0; s < o.parallel; ++s) {
+                batch.token[s] = llama_token((i + s + 1) * 7919 % n_vocab);
+                batch.pos[s] = o.prompt + i;
+                batch.n_seq_id[s] = 1;
+                batch.seq_id[s][0] = s;
+                batch.logits[s] = true;
+            }
+            must(llama_decode(peer.context.get(), batch) == 0, "decoding");
+            llama_synchronize(peer.context.get());
+        }
+    });
+    llama_batch_free(batch);
+    return ", \"parallel\": " + phase(o.parallel * o.generate, time);
+}
+
 // Reads "one picture, one question" and reports what the encoder and the decoder took.
 std::string picture(Peer & peer) {
     const Options & o = peer.o;
@@ -210,7 +244,9 @@ void run(const Options & o) {
         encodes += (encodes.empty() ? "" : ", ") + encode(peer, width, height);
     }
     report += ", \"encode\": [" + encodes + "]";
-    if (o.prompt > 0) {
+    if (o.parallel > 1) {
+        report += parallel(peer);
+    } else if (o.prompt > 0) {
         report += prefill_and_decode(peer);
     }
     if (!o.picture.empty()) {
