@@ -38,13 +38,15 @@ def test_the_theme_is_the_systems_until_it_is_chosen(open_page, stand_in):
     page = open_page(stand_in.address, color_scheme="light")
     assert brightness(page) > 600 and page.get_attribute("#theme", "aria-pressed") == "false"
     page.emulate_media(color_scheme="dark")
-    assert brightness(page) < 150 and page.get_attribute("#theme", "aria-pressed") == "true"
+    page.wait_for_selector("#theme[aria-pressed=true]")
+    assert brightness(page) < 150
     page.click("#theme")
     assert brightness(page) > 600
     page.reload()
     assert brightness(page) > 600 and page.get_attribute("#theme", "aria-pressed") == "false"
     page.emulate_media(color_scheme="light")
     page.click("#theme")
+    page.wait_for_selector("#theme[aria-pressed=true]")
     assert brightness(page) < 150
 
 
