@@ -152,8 +152,9 @@ fn tower(
         let [q, k, v] = [q, k, v].map(|t| ctx.swap_1_2(&t));
         let precision = precision(&layer.attention);
         let mixed = ctx.flash_attention(&q, &k, &v, None, scale, precision); // [head_dim, n_head, n]
-        ctx.name(&mixed, &format!("{LAYER_PREFIX}{i}.mixed"));
         let mixed = ctx.reshape(&mixed, [d, n, 1]);
+        // Named last: what is made of a named tensor without computing is named after it.
+        ctx.name(&mixed, &format!("{LAYER_PREFIX}{i}.mixed"));
         x = ctx.add(&x, &ctx.mul_mat(&layer.attention.output, &mixed));
         let h = rms_norm(ctx, &x, &layer.ffn_norm, config.norm_eps);
         x = ctx.add(&x, &feed_forward(ctx, &layer.ffn, &h));

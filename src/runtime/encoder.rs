@@ -246,3 +246,31 @@ impl VisionEncoder {
         Ok(graph)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::testing;
+
+    #[test]
+    fn progress_counts_each_slice_and_each_layer_once_to_the_end() {
+        let model = testing::model();
+        let vision = &model.config().vision;
+        let (n_layers, side) = (vision.block_count as usize, 2 * vision.patch_size);
+        let image = PreparedImage {
+            pixels: vec![0.5; 3 * (side * side) as usize],
+            width: side,
+            height: side,
+            grid: Patches { rows: 2, cols: 2 },
+        };
+        let mut encoder = VisionEncoder::new(model.clone(), 1, CancelFlag::default()).unwrap();
+        let (mut slices, mut layers) = (Vec::new(), Vec::new());
+        let mut slice = |done, total| slices.push((done, total));
+        encoder.encode_in_slices(&image, &mut slice).unwrap();
+        let mut layer = |done, total| layers.push((done, total));
+        encoder.encode(&image, &mut layer).unwrap();
+        let counted = |n| (1..=n).map(|i| (i, n)).collect::<Vec<_>>();
+        assert_eq!(slices, counted(SLICES * n_layers));
+        assert_eq!(layers, counted(n_layers));
+    }
+}

@@ -76,6 +76,7 @@ fn valgrind_has_nothing_to_say() {
     let leak = run(&mut valgrind("leak", Build::Shared));
     assert_eq!(leak.status.code(), Some(99));
     stdout(valgrind("misuse", Build::Shared).arg(&*MODEL));
+    stdout(valgrind("describe", Build::Shared).args([&*MODEL, &demo("chart.png")]));
     for build in [Build::Shared, Build::Static] {
         let scratch = scratch("valgrind", build);
         stdout(valgrind("once", build).args([tiny_checkpoint(), scratch]));
