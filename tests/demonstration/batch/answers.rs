@@ -2,14 +2,13 @@
 
 use super::{
     super::support::{Asker, EXACT, model, random_model},
-    N_SEQUENCES, Request, batch, requests,
+    N_SEQUENCES, Running, batch, requests, step,
 };
 use pixtral::{
     ErrorKind,
     chat::{Message, Part, Prompt},
-    session::{AnswerId, BatchEvent, Finish, GenerateOptions},
+    session::{BatchEvent, Finish, GenerateOptions},
 };
-use std::collections::HashMap;
 
 #[test]
 fn answers_at_once_are_those_of_each_alone() {
@@ -17,7 +16,7 @@ fn answers_at_once_are_those_of_each_alone() {
     let requests = requests(&model);
     let mut batch = batch(&model, 2048);
     let mut waiting = requests.iter();
-    let mut running: HashMap<AnswerId, (&Request, String)> = HashMap::new();
+    let mut running = Running::new();
     let (mut n_answered, mut n_steps) = (0, 0);
     while n_answered < requests.len() {
         // They come one by one, while others are being answered.
@@ -28,18 +27,7 @@ fn answers_at_once_are_those_of_each_alone() {
             let id = request.begin(&mut batch).unwrap();
             running.insert(id, (request, String::new()));
         }
-        batch
-            .step(&mut |id, event| match event {
-                BatchEvent::Text(piece) => running.get_mut(&id).unwrap().1.push_str(piece),
-                BatchEvent::Done(answer) => {
-                    let (request, streamed) = running.remove(&id).unwrap();
-                    request.assert_answered(&answer, &streamed);
-                    n_answered += 1;
-                }
-                BatchEvent::Failed(e) => panic!("{e}"),
-                _ => {}
-            })
-            .unwrap();
+        n_answered += step(&mut batch, &mut running);
         n_steps += 1;
         assert!(n_steps < 10_000, "no end");
     }

@@ -15,7 +15,7 @@ use pixtral::{
     },
 };
 use serde_json::json;
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 const N_SEQUENCES: usize = 4;
 
@@ -121,4 +121,25 @@ fn requests(model: &Arc<Model>) -> Vec<Request> {
         Request::new(&asker, prompt, options)
     };
     questions.iter().enumerate().map(request).collect()
+}
+
+/// Answers being given, with what was told of them.
+type Running<'a> = HashMap<AnswerId, (&'a Request, String)>;
+
+/// One step, in which whoever is done has the answer that it has alone; how many were.
+fn step(batch: &mut Batch, running: &mut Running) -> usize {
+    let mut n_answered = 0;
+    batch
+        .step(&mut |id, event| match event {
+            BatchEvent::Text(piece) => running.get_mut(&id).unwrap().1.push_str(piece),
+            BatchEvent::Done(answer) => {
+                let (request, streamed) = running.remove(&id).unwrap();
+                request.assert_answered(&answer, &streamed);
+                n_answered += 1;
+            }
+            BatchEvent::Failed(e) => panic!("{e}"),
+            _ => {}
+        })
+        .unwrap();
+    n_answered
 }

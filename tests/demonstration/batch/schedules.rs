@@ -1,11 +1,11 @@
 //! Whoever comes and goes, and however much a step reads: whoever stays gets the answer that it has alone.
 
 use super::{
-    super::support::model, Batch, BatchEvent, Duration, Model, Request, options, requests,
+    super::support::model, Batch, Duration, Model, Request, Running, options, requests, step,
 };
 use pixtral::session::{AnswerId, Finish};
 use proptest::{prelude::*, test_runner::TestRunner};
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 /// Something that happens to a batch.
 #[derive(Clone, Debug)]
@@ -24,26 +24,6 @@ fn any_act() -> impl Strategy<Value = Act> {
         1 => any::<usize>().prop_map(Act::Leave),
         4 => (1usize..12).prop_map(Act::Step),
     ]
-}
-
-/// Answers being given, with what was told of them.
-type Running<'a> = HashMap<AnswerId, (&'a Request, String)>;
-
-fn step(batch: &mut Batch, running: &mut Running) -> usize {
-    let mut n_answered = 0;
-    batch
-        .step(&mut |id, event| match event {
-            BatchEvent::Text(piece) => running.get_mut(&id).unwrap().1.push_str(piece),
-            BatchEvent::Done(answer) => {
-                let (request, streamed) = running.remove(&id).unwrap();
-                request.assert_answered(&answer, &streamed);
-                n_answered += 1;
-            }
-            BatchEvent::Failed(e) => panic!("{e}"),
-            _ => {}
-        })
-        .unwrap();
-    n_answered
 }
 
 fn act_all(model: &Arc<Model>, requests: &[Request], step_time: Duration, acts: &[Act]) {
