@@ -175,12 +175,7 @@ impl Session {
     }
 
     fn check_length(&self, n_tokens: usize) -> Result<()> {
-        if self.options.n_ubatch == 0 {
-            return Err(Error::new(
-                ErrorKind::InvalidArgument,
-                "the ubatch is 0, expected 1 or more",
-            ));
-        }
+        check_ubatch(self.options.n_ubatch)?;
         check_length(
             n_tokens,
             self.n_ctx(),
@@ -296,6 +291,17 @@ impl Session {
         self.decoder.append(&run, outputs, &mut self.logits)?;
         self.history.extend_from_slice(&wanted[range]);
         Ok(())
+    }
+}
+
+/// Refuses batches of no tokens.
+pub(super) fn check_ubatch(n_ubatch: usize) -> Result<()> {
+    match n_ubatch {
+        0 => Err(Error::new(
+            ErrorKind::InvalidArgument,
+            "the ubatch is 0, expected 1 or more",
+        )),
+        _ => Ok(()),
     }
 }
 

@@ -14,9 +14,10 @@ mod task;
 
 use super::{
     Answer, Event, Finish, SessionOptions, TokenLogprobs, history::Slot, image_cache::ImageCache,
+    prefill::check_ubatch,
 };
 use crate::{
-    Error, ErrorKind, Result,
+    Error, Result,
     ggml::CancelFlag,
     runtime::{Decoder, DecoderOptions, MemoryNeeds, Model, Placer, Plan},
 };
@@ -156,12 +157,7 @@ impl Batch {
         options: BatchOptions,
         events: &mut dyn FnMut(Event) -> ControlFlow<()>,
     ) -> Result<Self> {
-        if options.session.n_ubatch == 0 {
-            return Err(Error::new(
-                ErrorKind::InvalidArgument,
-                "the ubatch is 0, expected 1 or more",
-            ));
-        }
+        check_ubatch(options.session.n_ubatch)?;
         let cancel = CancelFlag::default();
         let decoder_options = options.decoder(&model);
         let mut placer = Placer::new(options.session.placement.clone())?;
