@@ -98,6 +98,7 @@ const ARM: &[Variant] = &[
             "ggml-cpu/arch/arm/quants.c",
             "ggml-cpu/arch/arm/repack.cpp",
             "ggml-cpu/ggml-cpu.c",
+            "shim/kernels/matmul/matmul.cpp",
         ]),
     },
 ];

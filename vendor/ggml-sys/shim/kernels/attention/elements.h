@@ -21,7 +21,7 @@ template <ggml_type TYPE> inline Vec elements(const char *row, int64_t i) {
         return from_bf16(row + 2 * i);
     } else if constexpr (TYPE == GGML_TYPE_Q8_0) {
         const block_q8_0 &block = reinterpret_cast<const block_q8_0 *>(row)[i / QK8_0];
-        return mul(from_i8(block.qs + i % QK8_0), all(_cvtsh_ss(block.d)));
+        return mul(from_i8(block.qs + i % QK8_0), all(from_half(block.d)));
     } else {
         static_assert(TYPE == GGML_TYPE_Q4_0);
         // The low halves of the bytes are the first half of a block.
@@ -29,7 +29,7 @@ template <ggml_type TYPE> inline Vec elements(const char *row, int64_t i) {
         const int64_t within = i % QK4_0;
         const bool high = within >= QK4_0 / 2;
         const Vec code = from_nibbles(block.qs + within % (QK4_0 / 2), high);
-        return mul(sub(code, all(8.0f)), all(_cvtsh_ss(block.d)));
+        return mul(sub(code, all(8.0f)), all(from_half(block.d)));
     }
 }
 

@@ -12,7 +12,7 @@
 namespace ggml_sys::attention {
 
 /* Queries that are computed together: what leaves registers for four keys. */
-constexpr int FEW_TOGETHER = ATTENTION_SIMD == 512 ? 4 : 2;
+constexpr int FEW_TOGETHER = ATTENTION_SIMD == 256 ? 2 : 4;
 
 /* scores[row][key], four keys at a time, of which those from `n` on are repetitions of
  * the last one. */
@@ -43,7 +43,7 @@ inline void few_scores(const float *queries, const char *keys, size_t stride, in
             }
         }
         for (int r = 0; r < ROWS; r++) {
-            _mm_storeu_ps(scores + r * BLOCK + key, sums(total[r][0], total[r][1], total[r][2], total[r][3]));
+            store_sums(scores + r * BLOCK + key, total[r][0], total[r][1], total[r][2], total[r][3]);
         }
     }
 }
@@ -155,7 +155,7 @@ struct Few {
   private:
     static void prefetch(const char *p, size_t n) {
         for (size_t i = 0; i < n; i += 64) {
-            _mm_prefetch(p + i, _MM_HINT_T1);
+            __builtin_prefetch(p + i, 0, 2);
         }
     }
 

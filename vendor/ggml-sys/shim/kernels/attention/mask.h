@@ -70,7 +70,7 @@ inline void write_bias(const Problem &p, int64_t sequence, int64_t first_row, in
         const int end = static_cast<int>(std::min<int64_t>(n_rows, (token + 1) * p.per_key_head - first_row));
         const uint16_t *mask = p.mask_of(sequence, token) + key;
         for (int i = 0; i < n; i++) {
-            const float value = _cvtsh_ss(mask[i]) * LOG2_E;
+            const float value = from_half(mask[i]) * LOG2_E;
             for (int same = row; same < end; same++) {
                 bias[i * key_step + same * row_step] = value;
             }

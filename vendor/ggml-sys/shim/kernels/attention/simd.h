@@ -1,19 +1,27 @@
-/* Vectors of 32-bit lanes for the attention kernels, for AVX-512 and for AVX2
- * with FMA and F16C: the instructions and nothing of what they are used for. A
- * build for anything less defines no ATTENTION_SIMD and has no attention kernels. */
+/* Vectors of 32-bit lanes for the attention kernels, for AVX-512, for AVX2 with
+ * FMA and F16C, and for ARM's NEON: the instructions and nothing of what they are
+ * used for. A build for anything less defines no ATTENTION_SIMD and has no attention
+ * kernels. */
 #pragma once
 
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__AVX512VL__)
 #define ATTENTION_SIMD 512
 #elif defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
 #define ATTENTION_SIMD 256
+#elif defined(__aarch64__)
+#define ATTENTION_SIMD 128
 #endif
 
 #ifdef ATTENTION_SIMD
 
+#ifdef __aarch64__
+#include <arm_neon.h>
+#else
 #include <immintrin.h>
+#endif
 
 #include <cstdint>
+#include <cstring>
 #include <limits>
 
 namespace ggml_sys::attention {
@@ -26,6 +34,17 @@ constexpr float ROUNDER = 12582912.0f; // 1.5 · 2^23
 
 /* Below this, 2^x leaves the range of normal numbers. */
 constexpr float SMALLEST_EXPONENT = -126.0f;
+
+/* The number of these bits in half precision. */
+inline float from_half(uint16_t bits) {
+#ifdef __aarch64__
+    __fp16 half;
+    std::memcpy(&half, &bits, sizeof half);
+    return half;
+#else
+    return _cvtsh_ss(bits);
+#endif
+}
 
 #if ATTENTION_SIMD == 512
 
@@ -76,13 +95,13 @@ inline Vec from_nibbles(const void *p, bool high) {
     return _mm512_cvtepi32_ps(_mm512_and_si512(shifted, _mm512_set1_epi32(15)));
 }
 
-/* The sums of the lanes of four vectors. */
-inline __m128 sums(Vec a, Vec b, Vec c, Vec d) {
+/* Stores the sums of the lanes of four vectors. */
+inline void store_sums(float *p, Vec a, Vec b, Vec c, Vec d) {
     const Vec ab = add(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
     const Vec cd = add(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
     const Vec abcd = add(_mm512_shuffle_ps(ab, cd, 0x44), _mm512_shuffle_ps(ab, cd, 0xee));
     const __m256 half = _mm256_add_ps(_mm512_castps512_ps256(abcd), _mm512_extractf32x8_ps(abcd, 1));
-    return _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
+    _mm_storeu_ps(p, _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1)));
 }
 
 /* Exchanges rows and columns. */
@@ -108,7 +127,7 @@ inline void transpose(Vec (&r)[LANES]) {
     }
 }
 
-#else
+#elif ATTENTION_SIMD == 256
 
 using Vec = __m256;
 constexpr int LANES = 8;
@@ -167,10 +186,10 @@ inline Vec from_nibbles(const void *p, bool high) {
     return _mm256_cvtepi32_ps(_mm256_and_si256(shifted, _mm256_set1_epi32(15)));
 }
 
-/* The sums of the lanes of four vectors. */
-inline __m128 sums(Vec a, Vec b, Vec c, Vec d) {
+/* Stores the sums of the lanes of four vectors. */
+inline void store_sums(float *p, Vec a, Vec b, Vec c, Vec d) {
     const Vec abcd = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
-    return _mm_add_ps(_mm256_castps256_ps128(abcd), _mm256_extractf128_ps(abcd, 1));
+    _mm_storeu_ps(p, _mm_add_ps(_mm256_castps256_ps128(abcd), _mm256_extractf128_ps(abcd, 1)));
 }
 
 /* Exchanges rows and columns. */
@@ -188,6 +207,79 @@ inline void transpose(Vec (&r)[LANES]) {
         r[i] = _mm256_permute2f128_ps(t[i], t[i + 4], 0x20);
         r[i + 4] = _mm256_permute2f128_ps(t[i], t[i + 4], 0x31);
     }
+}
+
+#else
+
+using Vec = float32x4_t;
+constexpr int LANES = 4;
+
+inline Vec zero() { return vdupq_n_f32(0.0f); }
+inline Vec all(float x) { return vdupq_n_f32(x); }
+inline Vec load(const float *p) { return vld1q_f32(p); }
+inline void store(float *p, Vec x) { vst1q_f32(p, x); }
+inline Vec add(Vec a, Vec b) { return vaddq_f32(a, b); }
+inline Vec sub(Vec a, Vec b) { return vsubq_f32(a, b); }
+inline Vec mul(Vec a, Vec b) { return vmulq_f32(a, b); }
+inline Vec div(Vec a, Vec b) { return vdivq_f32(a, b); }
+inline Vec fma(Vec a, Vec b, Vec c) { return vfmaq_f32(c, a, b); }
+inline Vec max(Vec a, Vec b) { return vmaxq_f32(a, b); }
+inline float sum(Vec x) { return vaddvq_f32(x); }
+inline float largest(Vec x) { return vmaxvq_f32(x); }
+
+/* `x` where `tested` is greater than `bound`, else 0. */
+inline Vec where_greater(Vec tested, Vec bound, Vec x) {
+    return vreinterpretq_f32_u32(vandq_u32(vcgtq_f32(tested, bound), vreinterpretq_u32_f32(x)));
+}
+
+inline Vec times_power_of_2(Vec x, Vec rounded) {
+    const int32x4_t exponent = vshlq_n_s32(vreinterpretq_s32_f32(rounded), 23);
+    return vreinterpretq_f32_s32(vaddq_s32(vreinterpretq_s32_f32(x), exponent));
+}
+
+inline Vec from_f16(const void *p) {
+    const uint16x4_t bits = vld1_u16(static_cast<const uint16_t *>(p));
+    return vcvt_f32_f16(vreinterpret_f16_u16(bits));
+}
+
+inline Vec from_bf16(const void *p) {
+    const uint16x4_t bits = vld1_u16(static_cast<const uint16_t *>(p));
+    return vreinterpretq_f32_u32(vshll_n_u16(bits, 16));
+}
+
+/* LANES bytes, twice. */
+inline uint8x8_t load_bytes(const void *p) {
+    uint32_t word;
+    std::memcpy(&word, p, sizeof word);
+    return vreinterpret_u8_u32(vdup_n_u32(word));
+}
+
+inline Vec from_i8(const void *p) {
+    const int16x8_t wide = vmovl_s8(vreinterpret_s8_u8(load_bytes(p)));
+    return vcvtq_f32_s32(vmovl_s16(vget_low_s16(wide)));
+}
+
+/* The low or the high four bits of LANES bytes, as numbers. */
+inline Vec from_nibbles(const void *p, bool high) {
+    const uint8x8_t both = load_bytes(p);
+    const uint8x8_t code = high ? vshr_n_u8(both, 4) : vand_u8(both, vdup_n_u8(15));
+    return vcvtq_f32_u32(vmovl_u16(vget_low_u16(vmovl_u8(code))));
+}
+
+/* Stores the sums of the lanes of four vectors. */
+inline void store_sums(float *p, Vec a, Vec b, Vec c, Vec d) {
+    store(p, vpaddq_f32(vpaddq_f32(a, b), vpaddq_f32(c, d)));
+}
+
+/* Exchanges rows and columns. */
+inline void transpose(Vec (&r)[LANES]) {
+    const auto pairs = [](Vec x) { return vreinterpretq_f64_f32(x); };
+    const float64x2_t a = pairs(vtrn1q_f32(r[0], r[1])), b = pairs(vtrn2q_f32(r[0], r[1]));
+    const float64x2_t c = pairs(vtrn1q_f32(r[2], r[3])), d = pairs(vtrn2q_f32(r[2], r[3]));
+    r[0] = vreinterpretq_f32_f64(vtrn1q_f64(a, c));
+    r[1] = vreinterpretq_f32_f64(vtrn1q_f64(b, d));
+    r[2] = vreinterpretq_f32_f64(vtrn2q_f64(a, c));
+    r[3] = vreinterpretq_f32_f64(vtrn2q_f64(b, d));
 }
 
 #endif

@@ -47,8 +47,8 @@ void quantise(const float *const *columns, int n, Columns<F, C> *out) {
             out->scales[i / SHARED][c] =
                 round_to_bytes(columns[c] + i, std::min(SHARED, n - i), quants + i);
         }
-        for (int i = 0; i < n / 4; i++) {
-            std::memcpy(out->quads[i][c], quants + 4 * i, 4);
+        for (int i = 0; i < n / RUN; i++) {
+            std::memcpy(out->runs[i][c], quants + RUN * i, RUN);
         }
         for (int i = 0; i < n / F::SUB; i++) {
             int32_t sum = 0;

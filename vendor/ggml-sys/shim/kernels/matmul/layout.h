@@ -1,7 +1,7 @@
 /* How the matrix product keeps its operands while it computes: rows of weights
  * unpacked to bytes, columns of activations rounded to 8 bits, both cut into
- * slabs of 256 elements and interleaved for instructions that multiply four
- * bytes with four bytes ("quads") in each lane of 32 bits. */
+ * slabs of 256 elements and interleaved in short runs for instructions that
+ * multiply run by run and add up the products. */
 #pragma once
 
 #include <cstddef>
@@ -12,15 +12,28 @@
 namespace ggml_sys {
 
 constexpr int SLAB = 256;
-constexpr int QUADS = SLAB / 4;
+
+/* Elements in a run: as many as an instruction multiplies with as many others for
+ * one sum, eight with ARM's i8mm and four with all others. */
+#ifdef __ARM_FEATURE_MATMUL_INT8
+constexpr int RUN = 8;
+#else
+constexpr int RUN = 4;
+#endif
+constexpr int RUNS = SLAB / RUN;
 
 /* Rows that are unpacked together: one slab of them fits into the L1 cache. */
 constexpr int PANEL_ROWS = 64;
 
 /* Columns that one call of the innermost kernel computes, at most: as many as
- * leave its sums in registers (64 rows by 3 columns are 12 AVX-512 registers of
- * whole-number sums and 12 of sums in floating point). */
+ * leave its sums in registers. With AVX-512, 64 rows by 3 columns are 12 registers
+ * of whole-number sums and 12 of sums in floating point; on ARM 8 rows by 4 columns
+ * are 8 and 8. */
+#ifdef __aarch64__
+constexpr int GROUP = 4;
+#else
 constexpr int GROUP = 3;
+#endif
 
 /* The formats of weights. An element is scale · (quant − OFFSET) − minimum. */
 template <ggml_type TYPE> struct Format;
@@ -62,7 +75,7 @@ template <> struct Format<GGML_TYPE_Q8_0> {
 /* One slab of PANEL_ROWS rows of weights. Its bytes are 0 … 255, so that they
  * can be the unsigned operand. */
 struct alignas(64) Panel {
-    uint8_t quads[QUADS][PANEL_ROWS][4];
+    uint8_t runs[RUNS][PANEL_ROWS][RUN];
     float scales[SLAB / 16][PANEL_ROWS]; /* by sub-block */
     int16_t mins[SLAB / 64][PANEL_ROWS][2]; /* by sub-block, in pairs */
     float min_scales[PANEL_ROWS];
@@ -70,7 +83,7 @@ struct alignas(64) Panel {
 
 /* One slab of `C` columns of activations. */
 template <class F, int C> struct alignas(64) Columns {
-    int8_t quads[QUADS][C][4];
+    int8_t runs[RUNS][C][RUN];
     float scales[F::FINE ? SLAB / 32 : 1][C];
     /* −OFFSET · sum of the quants, by sub-block: where its sum starts. */
     int32_t starts[F::OFFSET ? SLAB / F::SUB : 1][C];

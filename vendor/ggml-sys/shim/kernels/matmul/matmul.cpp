@@ -12,16 +12,19 @@
 #if defined(GGML_SYS_HAS_FEW)
 #include "micro_avx512.h"
 #include "unpack_avx512.h"
-#else
+#elif defined(__AVX2__)
 #include "micro_avx2.h"
-#include "unpack_avx2.h"
+#include "unpack_rows.h"
+#else
+#include "micro_neon.h"
+#include "unpack_rows.h"
 #endif
 
 namespace ggml_sys {
 namespace {
 
 /* Columns in a block of the result, in groups: their sums stay in the L2 cache. */
-constexpr int64_t BLOCK_GROUPS = 171;
+constexpr int64_t BLOCK_GROUPS = (512 + GROUP - 1) / GROUP;
 
 /* The sizes of a product and of its parts in the work memory. */
 struct Shape {
@@ -71,6 +74,7 @@ template <class Call> void with_columns(int64_t n, Call f) {
     switch (n) {
         case 1: return f(std::integral_constant<int, 1>());
         case 2: return f(std::integral_constant<int, 2>());
+        case 3: return f(std::integral_constant<int, 3>());
         default: return f(std::integral_constant<int, GROUP>());
     }
 }

@@ -10,6 +10,8 @@
 #define GGML_SYS_HAS_MATMUL
 #elif defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
 #define GGML_SYS_HAS_MATMUL
+#elif defined(__aarch64__) && defined(__ARM_FEATURE_DOTPROD)
+#define GGML_SYS_HAS_MATMUL
 #endif
 
 namespace ggml_sys {

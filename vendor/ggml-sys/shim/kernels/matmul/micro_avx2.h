@@ -22,16 +22,16 @@ constexpr int64_t min_columns(ggml_type type) {
     return type == GGML_TYPE_Q8_0 ? 16 : 8;
 }
 
-/* Quads whose products may be summed in 16 bits, two products to a sum: quants
+/* Runs whose products may be summed in 16 bits, two products to a sum: quants
  * of the format are at most LARGEST, activations 127. */
-template <class F> constexpr int SAFE_QUADS = 32767 / (2 * 127 * F::LARGEST);
+template <class F> constexpr int SAFE_RUNS = 32767 / (2 * 127 * F::LARGEST);
 
 /* Adds the products of `n` elements to `sums`, PANEL_ROWS for each column. */
 template <class F, int C>
 void multiply(const Panel &panel, const Columns<F, C> &columns, int n, float *sums) {
     constexpr int V = 2; /* vectors of rows at a time */
-    constexpr int SUB_QUADS = F::SUB / 4;
-    constexpr int SAFE = std::min(SUB_QUADS, std::max(1, SAFE_QUADS<F>));
+    constexpr int SUB_RUNS = F::SUB / 4;
+    constexpr int SAFE = std::min(SUB_RUNS, std::max(1, SAFE_RUNS<F>));
     const __m256i ones = _mm256_set1_epi16(1);
     for (int row = 0; row < PANEL_ROWS; row += 8 * V) {
         __m256 totals[V][C];
@@ -56,17 +56,17 @@ void multiply(const Panel &panel, const Columns<F, C> &columns, int n, float *su
                 }
             }
 #pragma GCC unroll 1
-            for (int first = s * SUB_QUADS; first < (s + 1) * SUB_QUADS; first += SAFE) {
+            for (int first = s * SUB_RUNS; first < (s + 1) * SUB_RUNS; first += SAFE) {
                 __m256i pairs[V][C] = {};
                 /* Unrolled, compilers rearrange the sums so that they need more
                  * registers than there are. */
 #pragma GCC unroll 1
                 for (int q = 0; q < SAFE; q++) {
-                    const int quad = first + q;
+                    const int run = first + q;
 #pragma GCC unroll 4
                     for (int v = 0; v < V; v++) {
                         __m256i weights =
-                            _mm256_load_si256((const __m256i *)panel.quads[quad][row + 8 * v]);
+                            _mm256_load_si256((const __m256i *)panel.runs[run][row + 8 * v]);
                         __m256i size = weights;
                         if constexpr (F::LARGEST > 127) {
                             /* Unsigned, two products could overflow: signs go to
@@ -76,7 +76,7 @@ void multiply(const Panel &panel, const Columns<F, C> &columns, int n, float *su
                         }
 #pragma GCC unroll 4
                         for (int c = 0; c < C; c++) {
-                            __m256i x = broadcast_word(columns.quads[quad][c]);
+                            __m256i x = broadcast_word(columns.runs[run][c]);
                             if constexpr (F::LARGEST > 127) {
                                 x = _mm256_sign_epi8(x, weights);
                             }

@@ -24,7 +24,7 @@ static inline __m512i broadcast_word(const void *word) {
 template <class F, int C>
 void multiply(const Panel &panel, const Columns<F, C> &columns, int n, float *sums) {
     constexpr int V = PANEL_ROWS / 16; /* vectors of rows */
-    constexpr int SUB_QUADS = F::SUB / 4;
+    constexpr int SUB_RUNS = F::SUB / 4;
     __m512 totals[V][C];
 #pragma GCC unroll 4
     for (int v = 0; v < V; v++) {
@@ -46,16 +46,16 @@ void multiply(const Panel &panel, const Columns<F, C> &columns, int n, float *su
             }
         }
 #pragma GCC unroll 8
-        for (int q = 0; q < SUB_QUADS; q++) {
-            const int quad = s * SUB_QUADS + q;
+        for (int q = 0; q < SUB_RUNS; q++) {
+            const int run = s * SUB_RUNS + q;
             __m512i weights[V];
 #pragma GCC unroll 4
             for (int v = 0; v < V; v++) {
-                weights[v] = _mm512_load_si512(panel.quads[quad][16 * v]);
+                weights[v] = _mm512_load_si512(panel.runs[run][16 * v]);
             }
 #pragma GCC unroll 4
             for (int c = 0; c < C; c++) {
-                const __m512i x = broadcast_word(columns.quads[quad][c]);
+                const __m512i x = broadcast_word(columns.runs[run][c]);
 #pragma GCC unroll 4
                 for (int v = 0; v < V; v++) {
                     dots[v][c] = _mm512_dpbusd_epi32(dots[v][c], weights[v], x);

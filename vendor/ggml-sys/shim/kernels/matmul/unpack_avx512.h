@@ -71,8 +71,8 @@ static inline __m512 high_halves(__m512i words) {
     return low_halves(_mm512_srli_epi32(words, 16));
 }
 
-static inline void store_quads(Panel *panel, int quad, int row, __m512i values) {
-    _mm512_store_si512(panel->quads[quad][row], values);
+static inline void store_run(Panel *panel, int run, int row, __m512i values) {
+    _mm512_store_si512(panel->runs[run][row], values);
 }
 
 /* Scales and minima of the eight sub-blocks of a q4_K or q5_K block: 6 bits each,
@@ -118,10 +118,10 @@ template <> inline void unpack<GGML_TYPE_Q4_K>(Blocks &blocks, int, Panel *panel
     for (int i = 0; i < 8; i++) {
         __m512i words[4];
         blocks.read(offsetof(block_q4_K, qs) + 16 * i, words);
-        const int quad = 16 * (i / 2) + 4 * (i % 2);
+        const int run = 16 * (i / 2) + 4 * (i % 2);
         for (int j = 0; j < 4; j++) {
-            store_quads(panel, quad + j, row, _mm512_and_si512(words[j], low4));
-            store_quads(panel, quad + 8 + j, row,
+            store_run(panel, run + j, row, _mm512_and_si512(words[j], low4));
+            store_run(panel, run + 8 + j, row,
                         _mm512_and_si512(_mm512_srli_epi32(words[j], 4), low4));
         }
     }
@@ -137,7 +137,7 @@ template <> inline void unpack<GGML_TYPE_Q5_K>(Blocks &blocks, int, Panel *panel
     for (int i = 0; i < 8; i++) {
         __m512i words[4];
         blocks.read(offsetof(block_q5_K, qs) + 16 * i, words);
-        const int quad = 16 * (i / 2) + 4 * (i % 2);
+        const int run = 16 * (i / 2) + 4 * (i % 2);
         for (int j = 0; j < 4; j++) {
             const __m512i bits =
                 high[4 * (i % 2) + j]; /* of the sub-blocks i / 2 · 2 and the next */
@@ -145,9 +145,9 @@ template <> inline void unpack<GGML_TYPE_Q5_K>(Blocks &blocks, int, Panel *panel
                 _mm512_rolv_epi32(bits, _mm512_set1_epi32(4 - i / 2 * 2)), bit4);
             const __m512i second = _mm512_and_si512(
                 _mm512_rolv_epi32(bits, _mm512_set1_epi32(3 - i / 2 * 2)), bit4);
-            store_quads(panel, quad + j, row,
+            store_run(panel, run + j, row,
                         _mm512_or_si512(_mm512_and_si512(words[j], low4), first));
-            store_quads(panel, quad + 8 + j, row,
+            store_run(panel, run + 8 + j, row,
                         _mm512_or_si512(_mm512_and_si512(_mm512_srli_epi32(words[j], 4), low4),
                                         second));
         }
@@ -174,9 +174,9 @@ template <> inline void unpack<GGML_TYPE_Q6_K>(Blocks &blocks, int, Panel *panel
             blocks.read(offsetof(block_q6_K, ql) + 64 * half + 32 + 16 * i, second);
             blocks.read(offsetof(block_q6_K, qh) + 32 * half + 16 * i, high);
             for (int j = 0; j < 4; j++) {
-                const int quad = 32 * half + 4 * i + j;
-                const auto store = [&](int run, __m512i low, __m512i shifted) {
-                    store_quads(panel, quad + 8 * run, row,
+                const int run = 32 * half + 4 * i + j;
+                const auto store = [&](int part, __m512i low, __m512i shifted) {
+                    store_run(panel, run + 8 * part, row,
                                 _mm512_or_si512(_mm512_and_si512(low, low4),
                                                 _mm512_and_si512(shifted, top2)));
                 };
@@ -200,7 +200,7 @@ template <> inline void unpack<GGML_TYPE_Q8_0>(Blocks &blocks, int n, Panel *pan
             __m512i words[4];
             blocks.read(block + offsetof(block_q8_0, qs) + 16 * i, words);
             for (int j = 0; j < 4; j++) {
-                store_quads(panel, 8 * b + 4 * i + j, row, _mm512_xor_si512(words[j], sign));
+                store_run(panel, 8 * b + 4 * i + j, row, _mm512_xor_si512(words[j], sign));
             }
         }
     }
