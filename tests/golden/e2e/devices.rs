@@ -6,7 +6,7 @@
 
 use super::{
     case::{self, Case, relative_l2},
-    model, runs,
+    model, runs, sequences,
 };
 use pixtral::{
     checkpoint::Synthetic,
@@ -80,13 +80,23 @@ fn placement(layers: GpuLayers, vision: bool) -> PlacementOptions {
 }
 
 fn placed(model: &Arc<Model>, n_ctx: usize, kv_type: KvType, to: PlacementOptions) -> Decoder {
+    placed_for(model, n_ctx, 1, kv_type, to)
+}
+
+fn placed_for(
+    model: &Arc<Model>,
+    n_ctx: usize,
+    n_sequences: usize,
+    kv_type: KvType,
+    to: PlacementOptions,
+) -> Decoder {
     let options = DecoderOptions {
         n_ctx,
         n_ubatch: n_ctx,
         kv_type,
         n_threads: 1,
         reserve_bytes: 0,
-        n_sequences: 1,
+        n_sequences,
     };
     let mut placer = Placer::new(to).unwrap();
     placer
@@ -253,6 +263,33 @@ fn prompts_of_any_length_on_a_device_give_the_cpu_s_logits() {
                 let what = format!("{ty}, {n} tokens, {layers} layers");
                 misses.check(&what, relative_l2(&found, &expected), bound);
             }
+        }
+    }
+    misses.none();
+}
+
+#[test]
+#[ignore = "needs a device beside the CPU"]
+fn sequences_side_by_side_on_a_device_give_the_cpu_s_logits_of_each_alone() {
+    const N: usize = 8;
+    let model = model::golden("f32");
+    let mut misses = Misses::default();
+    let all: Vec<_> = (0..N).map(|sequence| (sequence, sequence)).collect();
+    let alone: Vec<_> = (0..N)
+        .map(|which| {
+            let mut decoder = placed(&model, 64, KvType::F16, PlacementOptions::cpu());
+            sequences::logits_of(&mut decoder, &[(0, which)], N)
+        })
+        .collect();
+    let n_vocab = model.config().text.vocab_size as usize;
+    for layers in [GpuLayers::All, GpuLayers::Count(1)] {
+        let to = placement(layers, true);
+        let mut decoder = placed_for(&model, 64 * N, N, KvType::F16, to);
+        let together = sequences::logits_of(&mut decoder, &all, N);
+        for (which, alone) in alone.iter().enumerate() {
+            let rows = sequences::rows_of(&together, n_vocab, which, N);
+            let what = format!("sequence {which} of {N}, {layers} layers");
+            misses.check(&what, relative_l2(&rows, alone), BOUND);
         }
     }
     misses.none();

@@ -222,7 +222,7 @@ fn batches(n: usize) -> Vec<Vec<Vec<TokenId>>> {
 }
 
 /// Logits after each part of these batches, in the order of sequences.
-fn logits_of(decoder: &mut Decoder, sequences: &[(usize, usize)], n: usize) -> Vec<f32> {
+pub(super) fn logits_of(decoder: &mut Decoder, sequences: &[(usize, usize)], n: usize) -> Vec<f32> {
     let mut found = Vec::new();
     for batch in batches(n) {
         let parts: Vec<Part> = sequences
@@ -241,6 +241,12 @@ fn logits_of(decoder: &mut Decoder, sequences: &[(usize, usize)], n: usize) -> V
         found.extend(logits);
     }
     found
+}
+
+/// Of such logits for `n` sequences at once, those of one.
+pub(super) fn rows_of(logits: &[f32], n_vocab: usize, which: usize, n: usize) -> Vec<f32> {
+    let rows = logits.chunks_exact(n_vocab).skip(which).step_by(n);
+    rows.flatten().copied().collect()
 }
 
 /// Types of weights, and the largest relative error of logits computed for eight sequences at once
@@ -265,8 +271,7 @@ fn logits_side_by_side_differ_from_those_alone_by_rounding() {
         let mut worst = 0.0f64;
         for which in 0..N {
             let alone = logits_of(&mut decoder(&model, 1), &[(0, which)], N);
-            let rows = together.chunks_exact(n_vocab).skip(which).step_by(N);
-            let rows: Vec<f32> = rows.flatten().copied().collect();
+            let rows = rows_of(&together, n_vocab, which, N);
             worst = worst.max(case::relative_l2(&rows, &alone));
         }
         println!("{ty}: {worst:.2e}");
