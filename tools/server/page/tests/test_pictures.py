@@ -28,7 +28,7 @@ def test_the_slider_says_what_pictures_cost(page, stand_in):
     add(page, PICTURE)
     assert cost(page, "tokens") == "full · 192 tokens · about 10 s"
     page.locator("#budget").press("Home")
-    assert cost(page) == "at most 64 a picture · 64 tokens · about 3 s"
+    assert cost(page, "tokens") == "at most 64 a picture · 64 tokens · about 3 s"
     add(page, CHART)
     assert cost(page, "128 tokens") == "at most 64 a picture · 128 tokens · about 6 s"
     assert plain(page.get_attribute("#budget", "aria-valuetext")) == cost(page)
@@ -84,6 +84,14 @@ def test_a_file_that_is_no_picture_is_refused_by_name(page):
     page.set_input_files("#files", [file("notes.png", "image/png", b"not a picture"), stored(CHART)])
     assert problem(page).startswith("notes.png is not a picture that this browser can read.")
     assert page.locator("#tray img").count() == 1
+
+
+def test_a_question_whose_picture_is_none_is_not_sent(page, stand_in):
+    page.evaluate("document.querySelector('#files').addEventListener('change', () => document.querySelector('#send').click())")
+    page.fill("#question", "What is it?")
+    page.set_input_files("#files", [file("notes.png", "image/png", b"not a picture")])
+    assert problem(page).startswith("notes.png is not a picture")
+    assert page.input_value("#question") == "What is it?" and stand_in.requests == []
 
 
 def test_a_photo_that_lies_on_its_side_is_sent_upright(page, stand_in):
