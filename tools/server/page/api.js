@@ -25,13 +25,13 @@ async function request(path, { key, signal, body }) {
     if (error.name === "AbortError") throw error;
     throw new Failure("The server does not answer. Is pixtral serve still running?");
   }
-  if (!response.ok) throw await failureOf(response, Boolean(key));
+  if (!response.ok) throw await failureOf(response, Boolean(key), signal);
   return response;
 }
 
-async function failureOf(response, withKey) {
+async function failureOf(response, withKey, signal) {
   const { status } = response;
-  const said = await response.json().then((answer) => answer.error?.message, () => null);
+  const said = await response.json().then((answer) => answer.error?.message, () => signal?.throwIfAborted());
   const seconds = Number.parseFloat(response.headers.get("Retry-After"));
   return new Failure(sentence(status, said, withKey), status, Number.isNaN(seconds) ? null : seconds);
 }

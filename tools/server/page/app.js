@@ -57,7 +57,8 @@ function complain(failure) {
 }
 
 /** Sends what is in the box and the tray. */
-function send() {
+async function send() {
+  if (!(await tray.reading)) return;
   const text = question.value.trim();
   if (running || (!text && tray.isEmpty)) return;
   const wanted = checkedSettings();
@@ -90,6 +91,7 @@ async function ask(turn, wanted) {
   let failure = null;
   try {
     const { body, shrunk } = await chatRequest(turns, model, { ...wanted, budget: tray.useBudget() });
+    mine.signal.throwIfAborted();
     if (shrunk) {
       const what = shrunk === 1 ? "A picture was" : `${shrunk} pictures were`;
       problem(`${what} made smaller: the server takes ${megabytes(model.max_body_bytes)} at once.`);
@@ -100,13 +102,12 @@ async function ask(turn, wanted) {
   }
   if (running !== mine) return; // A new conversation has begun since.
   setRunning(null);
-  const stopped = failure?.name === "AbortError";
   if (!answer.text) {
     turns.pop();
     unshow(asked);
     unshow(view.item);
     putBack(turn);
-    if (stopped) announce("Stopped");
+    if (failure?.name === "AbortError") announce("Stopped");
     else complain(failure ?? new Failure("The model had nothing to say. Ask in another way.", 200));
     return;
   }
@@ -141,9 +142,8 @@ function setRunning(controller) {
 }
 
 function newConversation() {
-  const stopped = running;
+  running?.abort();
   setRunning(null);
-  stopped?.abort();
   turns = [];
   tray.clear();
   clearTranscript();
@@ -157,10 +157,12 @@ function growQuestion() {
   question.style.height = `${question.scrollHeight}px`;
 }
 
-async function askExample({ picture, question: text }) {
-  if (running) return;
-  const blob = await (await fetch(picture)).blob();
-  await tray.add([new File([blob], picture, { type: blob.type })]);
+function askExample({ picture, question: text }) {
+  if (running || tray.reading !== true) return;
+  const file = fetch(picture)
+    .then((answer) => answer.blob())
+    .then((blob) => new File([blob], picture, { type: blob.type }));
+  tray.add([file]);
   question.value = text;
   send();
 }

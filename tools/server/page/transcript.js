@@ -9,15 +9,21 @@ const transcript = byId("transcript");
 
 /** Whether the reader is at the end of the page, which then stays in sight as the page grows. */
 let atEnd = false;
+/** Where it was scrolled to. */
+let place = 0;
 
 function toEnd() {
   const page = document.documentElement;
   page.scrollTop = page.scrollHeight;
+  place = page.scrollTop;
 }
 
 addEventListener("scroll", () => {
   const { scrollHeight, clientHeight, scrollTop } = document.documentElement;
-  atEnd = scrollHeight - clientHeight - scrollTop < 48;
+  const left = scrollHeight - clientHeight - scrollTop;
+  // It may have grown by now: only who goes up leaves the end.
+  atEnd = scrollTop < place ? left < 2 : atEnd || left < 48;
+  place = scrollTop;
 });
 new ResizeObserver(() => atEnd && toEnd()).observe(document.body);
 
@@ -133,6 +139,6 @@ export function readout({ usage, n, seconds }) {
   // The server's own clock knows more: several tokens may arrive at once.
   const generating = usage?.timings ? usage.timings.decode_ms / 1000 : seconds.all - seconds.first;
   const rate = (made - 1) / generating;
-  parts.push(`${tokens(made)}${Number.isFinite(rate) && rate > 0 ? ` at ${rate < 100 ? rate.toFixed(1) : count(Math.round(rate))} a second` : ""}`);
+  parts.push(`${tokens(made)}${rate > 0 && rate < Infinity ? ` at ${rate < 100 ? rate.toFixed(1) : count(Math.round(rate))} a second` : ""}`);
   return parts.join(" · ");
 }

@@ -12,6 +12,8 @@ const list = byId("tray");
 const slider = byId("budget");
 
 export class Tray {
+  /** True, or while files are read a promise whether all are pictures. */
+  reading = true;
   /** Pictures that wait for the next question. */
   #pictures = [];
   /** Pictures of earlier questions, and the budget at which they were read. */
@@ -54,17 +56,25 @@ export class Tray {
   }
 
   get isEmpty() {
-    return this.#pictures.length === 0;
+    return !this.#pictures.length;
   }
 
-  /** Adds the pictures in `files`, in their order. */
+  /** Adds the pictures in `files` (or promises of them), in their order. */
   async add(files) {
-    const read = await Promise.allSettled(files.map(readPicture));
-    const added = read.filter(({ value }) => value).map(({ value }) => value);
+    const mine = (this.reading = this.#add(files, this.reading));
+    await mine;
+    if (this.reading === mine) this.reading = true;
+  }
+
+  async #add(files, before) {
+    const read = await Promise.allSettled(files.map(async (file) => readPicture(await file)));
+    await before;
+    const added = read.flatMap(({ value }) => value ?? []);
     this.put([...this.#pictures, ...added]);
-    this.#problem(read.filter(({ reason }) => reason).map(({ reason }) => reason.message).join(" "));
+    this.#problem(read.flatMap(({ reason }) => reason?.message ?? []).join(" "));
     if (added.length) announce(`Added: ${added.map(({ name }) => name).join(", ")}`);
     byId("question").focus();
+    return added.length === files.length;
   }
 
   /** Puts `pictures` in place of those here. */
@@ -114,7 +124,7 @@ export class Tray {
       forgetPicture(picture);
       this.put(this.#pictures.toSpliced(at, 1));
       // The keyboard goes to the next picture, not back to the top of the page.
-      (list.children[Math.min(at, list.children.length - 1)]?.querySelector("button") ?? byId("question")).focus();
+      ((list.children[at] ?? list.lastChild)?.querySelector("button") ?? byId("question")).focus();
       announce(`${name} removed`);
     });
     return element("li", {}, element("img", { src: url, alt: size, title: size }), remove);

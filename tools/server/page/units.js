@@ -8,8 +8,8 @@ export const tokens = (n) => `${count(n)} ${n === 1 ? "token" : "tokens"}`;
 export function duration(seconds) {
   if (seconds < 0.1) return "0.1\u00a0s";
   if (seconds < 10) return `${seconds.toFixed(1)}\u00a0s`;
-  if (seconds < 60) return `${Math.round(seconds)}\u00a0s`;
   const whole = Math.round(seconds);
+  if (whole < 60) return `${whole}\u00a0s`;
   return `${Math.floor(whole / 60)}\u00a0min\u00a0${whole % 60}\u00a0s`;
 }
 

@@ -6,6 +6,11 @@ PICTURE = DEMO / "demo.png"
 CHART = DEMO / "chart.png"
 
 
+def started(page):
+    """Waits until the page knows which model is served, or says why not."""
+    page.locator("#model:not(:empty), #problem:not([hidden])").first.wait_for()
+
+
 def add(page, *files):
     shown = page.locator("#tray img")
     before = shown.count()
@@ -17,6 +22,13 @@ def ask(page, question):
     """Asks without waiting for anything."""
     page.fill("#question", question)
     page.click("#send")
+
+
+def ask_about(page, question, *files):
+    """Asks at the moment at which `files` are chosen, before they can have been read."""
+    page.evaluate("document.querySelector('#files').addEventListener('change', () => document.querySelector('#send').click())")
+    page.fill("#question", question)
+    page.set_input_files("#files", files)
 
 
 def plain(text):
@@ -43,6 +55,23 @@ def problem(page):
 def cost(page, contains=""):
     page.locator("#cost output", has_text=contains).wait_for()
     return plain(page.inner_text("#cost output"))
+
+
+def record(page):
+    """Remembers all texts from now on, for `shown`: some stay for too short a time to be looked at."""
+    page.evaluate(
+        """() => {
+            window.texts = [];
+            const note = ({ target }) => window.texts.push(target.textContent.replaceAll("\\u00a0", " "));
+            const observer = new MutationObserver((changes) => changes.forEach(note));
+            observer.observe(document.body, { subtree: true, childList: true, characterData: true });
+        }"""
+    )
+
+
+def shown(page, text):
+    """Waits until `text` has been shown since `record`, be it gone again or not."""
+    page.wait_for_function("text => window.texts.some((shown) => shown.includes(text))", arg=text)
 
 
 def set_field(page, field, text):

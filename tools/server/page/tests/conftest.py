@@ -7,7 +7,8 @@ import shutil
 import pytest
 from playwright.sync_api import sync_playwright
 
-from stand_in import StandIn
+from acting import started
+from stand_in import PATIENCE, StandIn
 
 REPORT_VIOLATIONS = "addEventListener('securitypolicyviolation', e => console.error(`policy: ${e.violatedDirective} ${e.blockedURI}`))"
 
@@ -51,12 +52,12 @@ def open_page(browser):
     def open_at(address, **options):
         context = browser.new_context(**options)
         contexts.append(context)
-        context.set_default_timeout(30_000)
+        context.set_default_timeout(1000 * PATIENCE)
         context.add_init_script(REPORT_VIOLATIONS)
         page = context.new_page()
         watch(page, address)
         page.goto(address)
-        page.locator("#model:not(:empty), #problem:not([hidden])").first.wait_for()
+        started(page)
         return page
 
     yield open_at

@@ -15,6 +15,8 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+# Seconds for what must come: many more than even a slow and busy machine needs.
+PATIENCE = 120
 TYPES = {".html": "text/html; charset=utf-8", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", ".png": "image/png"}
 
 
@@ -25,15 +27,20 @@ def chunk(content=None, finish=None, usage=None):
 
 
 def answer(*pieces, pause=0.0, finish="stop", prompt=100, cached=0, timings=None):
-    """A whole streamed answer: `pieces` of text with `pause` seconds before each."""
+    """A whole streamed answer: `pieces` of text with `pause` seconds before each. An event among them is waited for."""
 
     def write(reply):
         reply.stream()
+        sent = 0
         for piece in pieces:
+            if isinstance(piece, threading.Event):
+                piece.wait(PATIENCE)
+                continue
             time.sleep(pause)
             reply.send(chunk(piece))
+            sent += 1
         reply.send(chunk(finish=finish))
-        usage = {"prompt_tokens": prompt, "completion_tokens": len(pieces), "prompt_tokens_details": {"cached_tokens": cached}}
+        usage = {"prompt_tokens": prompt, "completion_tokens": sent, "prompt_tokens_details": {"cached_tokens": cached}}
         reply.send(chunk(usage=usage | ({"timings": timings} if timings else {})))
         reply.send("data: [DONE]\n\n")
 

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from acting import CHART, PICTURE, add, answered, ask, cost, plain, problem
+from acting import CHART, PICTURE, add, answered, ask, ask_about, cost, plain, problem
 from png import noise, turned
 from stand_in import answer
 
@@ -87,9 +87,7 @@ def test_a_file_that_is_no_picture_is_refused_by_name(page):
 
 
 def test_a_question_whose_picture_is_none_is_not_sent(page, stand_in):
-    page.evaluate("document.querySelector('#files').addEventListener('change', () => document.querySelector('#send').click())")
-    page.fill("#question", "What is it?")
-    page.set_input_files("#files", [file("notes.png", "image/png", b"not a picture")])
+    ask_about(page, "What is it?", file("notes.png", "image/png", b"not a picture"))
     assert problem(page).startswith("notes.png is not a picture")
     assert page.input_value("#question") == "What is it?" and stand_in.requests == []
 

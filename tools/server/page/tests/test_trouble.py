@@ -1,9 +1,11 @@
 """What the page says when something goes wrong, and that nothing the user wrote is lost."""
 
+import threading
+
 import pytest
 
-from acting import PICTURE, add, answered, ask, problem, set_field
-from stand_in import answer, broken_off, refusal
+from acting import PICTURE, add, answered, ask, problem, record, set_field, shown
+from stand_in import PATIENCE, answer, broken_off, refusal
 
 
 @pytest.mark.parametrize(
@@ -44,8 +46,9 @@ def test_an_error_without_words_still_says_something(page, stand_in):
 
 def test_a_busy_server_is_asked_again_when_it_says(page, stand_in):
     stand_in.replies += [refusal(429, "busy", Retry_After=1), answer("At last.")]
+    record(page)
     ask(page, "Are you there?")
-    page.locator(".answer .status", has_text="The server is busy, trying again in 1.0 s").wait_for()
+    shown(page, "The server is busy, trying again in 1.0 s")
     assert answered(page) == "At last."
 
 
@@ -56,6 +59,21 @@ def test_waiting_for_a_busy_server_can_be_stopped(page, stand_in):
     page.keyboard.press("Escape")
     page.wait_for_selector("#empty:not([hidden])")
     assert page.input_value("#question") == "Are you there?"
+
+
+def test_stop_is_heard_while_a_refusal_arrives(page, stand_in):
+    def reply(reply):
+        reply.send_response(503)
+        reply.send_header("Content-Length", "2")
+        reply.end_headers()
+        threading.Event().wait(PATIENCE)
+
+    stand_in.replies.append(reply)
+    with page.expect_response("**/v1/chat/completions"):
+        ask(page, "Are you there?")
+    page.click("#stop")
+    page.wait_for_selector("#empty:not([hidden])")
+    assert page.input_value("#question") == "Are you there?" and page.locator("#problem").is_hidden()
 
 
 def test_a_server_that_is_gone_is_missed_and_found_again(page, stand_in):

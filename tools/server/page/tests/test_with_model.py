@@ -2,8 +2,8 @@
 
 import contextlib
 import json
+import os
 import re
-import socket
 import subprocess
 import tempfile
 import time
@@ -13,6 +13,7 @@ import urllib.request
 import pytest
 
 from acting import PICTURE, add, answered, ask, cost, problem, readout, set_field
+from stand_in import PATIENCE
 
 ENDLESS = '{"type": "object", "properties": {"n": {"type": "array", "items": {"type": "integer"}, "minItems": 900}}, "required": ["n"]}'
 
@@ -22,30 +23,30 @@ def serving(pixtral, *options):
     """The address of a server of the demonstration model, once it answers."""
     if not pixtral:
         pytest.skip("needs --pixtral PATH")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    address = f"http://127.0.0.1:{port}/"
-    with tempfile.TemporaryFile("w+") as log:
-        server = subprocess.Popen([pixtral, "serve", "--port", str(port), *options], stdout=log, stderr=log)
+    with tempfile.TemporaryFile() as log:
+        server = subprocess.Popen([pixtral, "serve", "--port", "0", *options], stdout=log, stderr=log)
         try:
-            until = time.monotonic() + 60
-            while not healthy(address):
+            until = time.monotonic() + PATIENCE
+            while True:
+                # The server's own place in the file, where it writes, is left alone.
+                said = os.pread(log.fileno(), 1 << 16, 0).decode()
+                address = re.search(r"listening at (\S+) ", said)
+                if address and healthy(address[1]):
+                    break
                 if server.poll() is not None or time.monotonic() > until:
-                    log.seek(0)
-                    raise AssertionError(f"pixtral serve does not answer: {log.read()}")
+                    raise AssertionError(f"pixtral serve does not answer: {said}")
                 time.sleep(0.1)
-            yield address
+            yield address[1]
         finally:
             server.terminate()
-            server.wait(timeout=30)
+            server.wait(timeout=PATIENCE)
 
 
 def healthy(address):
     try:
         with urllib.request.urlopen(address + "health", timeout=5) as reply:
             return reply.status == 200
-    except (urllib.error.URLError, ConnectionError):
+    except OSError:
         return False
 
 
