@@ -3,7 +3,7 @@
 
 use super::support::{MODEL, assert_refused, golden, picture, run, stderr, text};
 use pixtral::gguf::{File, Metadata, Plan, WriteOptions, Writer};
-use std::{fs, path::Path};
+use std::{fs, path::Path, process::Command};
 
 fn describe(model: &str, image: &str) -> std::process::Output {
     run(&["describe", model, image, "-n", "1"])
@@ -97,15 +97,20 @@ fn huge_png() -> Vec<u8> {
 #[test]
 #[cfg(unix)]
 fn files_without_permission_are_named() {
-    use std::os::unix::{fs::PermissionsExt, process::CommandExt};
+    use std::os::unix::{fs::PermissionsExt as _, process::CommandExt as _};
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let secret = folder.path().join("secret.gguf");
     fs::write(&secret, "x").unwrap();
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o000)).unwrap();
     let program = folder.path().join("pixtral");
-    fs::copy(env!("CARGO_BIN_EXE_pixtral"), &program).unwrap();
-    let mut command = std::process::Command::new(program);
+    // By another process: what this one has open for writing is open in every child that another
+    // test is just starting too, and a program that is open for writing cannot be run (ETXTBSY).
+    let copied = Command::new("cp")
+        .args([Path::new(env!("CARGO_BIN_EXE_pixtral")), &program])
+        .status();
+    assert!(copied.unwrap().success());
+    let mut command = Command::new(program);
     command
         .args(["inspect", &text(&secret)])
         .current_dir(folder.path());
