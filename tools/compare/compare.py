@@ -12,7 +12,7 @@ import build
 import files
 import measure
 from chart import chart
-from kinds import KINDS, RUNNING, Settings, jobs
+from kinds import KINDS, RUNNING, SERVED, Settings, jobs
 from peer import PEERS
 from table import table
 
@@ -63,6 +63,8 @@ def arguments(words=None):
     what.add_argument("--contexts", type=positive, nargs="+", metavar="N", default=[32, 4096],
                       help="tokens before those of decode [32 4096]")
     what.add_argument("--parallel", type=positive, default=8, metavar="N", help="answers at once [%(default)s]")
+    what.add_argument("--beside", type=size, default="1024x1024", metavar="WxH",
+                      help="picture that one client sends while another is answered [%(default)s]")
     how = p.add_argument_group("how")
     how.add_argument("--pairs", type=positive, default=5, metavar="N", help="runs of each side [%(default)s]")
     how.add_argument("--repetitions", type=positive, default=1, metavar="N",
@@ -104,7 +106,7 @@ def make_files(args, quantize, cache):
     made = {}
     if RUNNING & set(args.only):
         source = files.Source(args.model and args.model.resolve(), args.type, shape(args.shape, args.layers))
-        made.update(files.for_running(quantize, cache, source, tuple(map(int, args.picture.split("x")))))
+        made.update(files.for_running(quantize, cache, source, args.picture))
     if "quantize" in args.only:
         made.update(files.for_quantising(quantize, cache, shape(args.shape, args.quantize_layers)))
     return files.Files(cache, **made)
@@ -122,7 +124,9 @@ def marks(programs, compared, settings):
     found = {}
     for kind in KINDS:
         paths = [path for path in inputs.get(kind, running) if path]
-        parts = [repr(settings), *map(about, [*vars(programs).values(), *paths])]
+        ran = vars(programs).items()
+        ran = [path for name, path in ran if path and (name != "llama_server" or kind in SERVED)]
+        parts = [repr(settings), *map(about, [*ran, *paths])]
         found[kind] = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
     return found
 
@@ -152,14 +156,15 @@ def main():
     args = arguments()
     cache = args.cache.resolve()
     cache.mkdir(parents=True, exist_ok=True)
-    programs = build.build(cache, args.threads, args.pixtral and args.pixtral.resolve())
+    served = bool(SERVED & set(args.only))
+    programs = build.build(cache, args.threads, args.pixtral and args.pixtral.resolve(), served)
     compared = make_files(args, programs.quantize, cache)
     if args.build_only:
         return
     settings = Settings(args.threads, args.context, args.repetitions, quantized=args.quantized)
     records = measure.Records(cache / "runs.jsonl", marks(programs, compared, settings))
     wanted = jobs(args.only, args.sizes, args.prompts, args.picture, args.generate, args.contexts,
-                  args.parallel)
+                  args.parallel, args.beside)
     left = 0
     if not args.report:
         left = measure.measure(

@@ -72,6 +72,14 @@ def picture(path, width, height):
     )
 
 
+def picture_of(cache, size):
+    """The picture of a size as on the command line, made once."""
+    path = cache / f"picture-{size}.png"
+    if not path.exists():
+        picture(path, *map(int, size.split("x")))
+    return path
+
+
 def kept(files, name, settings, inputs, make):
     """A file that `make` writes, unless it did so for these settings and files before."""
     mark = repr((settings, [(str(path), path.stat().st_mtime_ns) for path in inputs]))
@@ -105,10 +113,7 @@ def for_running(quantize, cache, source, size):
     if source.model is None and not model.exists():
         call(quantize, "synth", source.kind, *source.shape, "-o", model)
     text, mmproj = pair_of(quantize, cache, model)
-    image = cache / f"picture-{size[0]}x{size[1]}.png"
-    if not image.exists():
-        picture(image, *size)
-    return dict(model=model, text=text, mmproj=mmproj, picture=image)
+    return dict(model=model, text=text, mmproj=mmproj, picture=picture_of(cache, size))
 
 
 def for_quantising(quantize, cache, shape):

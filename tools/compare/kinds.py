@@ -7,6 +7,8 @@ from dataclasses import dataclass
 REPETITIONS = 8
 # Tokens that several answers at once have in common.
 PARALLEL_PROMPT = 32
+# Longest conversation of a server's clients who send no picture.
+SERVED_CONTEXT = 1024
 
 
 @dataclass(frozen=True)
@@ -68,12 +70,16 @@ KINDS = {
     "answer-cold": "the same, files on the disk",
     "second": "a second question on the same picture, in the same process",
     "restart": "a second question on the same picture, in another process",
+    "serve": "--generate tokens of one answer and of --parallel answers at once, from the servers",
+    "beside": "an answer of the server while another client sends a picture of --beside",
     "quantize": "bf16 weights to --quantized: time, memory",
     "drafts": "pixtral alone: decode with and without drafts, text that repeats and text that does not",
 }
 
 # Kinds whose sides are not those of the others.
 ALONE = {"drafts"}
+# Kinds that need llama.cpp's server.
+SERVED = {"serve", "beside"}
 # Kinds that need the model in both forms.
 RUNNING = set(KINDS) - {"quantize", "drafts"}
 
@@ -88,6 +94,10 @@ METRICS = {
     "second": Metric("second question, same process", "s"),
     "restart": Metric("second question, new process, saved state", "s"),
     "restart, all read again": Metric("second question, new process, llama.cpp reads all again", "s"),
+    "serve 1": Metric("one answer, served", "tokens/s", rate=True),
+    "beside median": Metric("between two tokens beside a picture, median", "s"),
+    "beside longest": Metric("between two tokens beside a picture, longest", "s"),
+    "beside picture": Metric("first token of that picture", "s"),
     "quantize": Metric("quantising", "s"),
     "quantize peak memory": Metric("quantising, peak memory", "GiB"),
     "quantize anonymous memory": Metric("quantising, anonymous memory", "GiB"),
@@ -108,11 +118,12 @@ def metric(name):
         "decode": "decode of {} tokens after {}".format(*detail.split(" after "))
         if " after " in detail else name,
         "parallel": f"decode of {detail} answers at once",
+        "serve": f"{detail} answers at once, served",
     }
     return Metric(titles.get(kind, name), "s" if kind == "encode" else "tokens/s", rate=kind != "encode")
 
 
-def jobs(only, sizes, prompts, picture, generate, contexts, parallel=8):
+def jobs(only, sizes, prompts, picture, generate, contexts, parallel=8, beside="1024x1024"):
     """The jobs of the kinds in `only`."""
     every = {
         "load": [Job("load")],
@@ -126,6 +137,8 @@ def jobs(only, sizes, prompts, picture, generate, contexts, parallel=8):
         "answer-cold": [Job("answer", "cold", cold=True)],
         "second": [Job("second")],
         "restart": [Job("restart")],
+        "serve": [Job("serve", str(parallel), generate=generate, parallel=parallel)],
+        "beside": [Job("beside", size=beside)],
         "quantize": [Job("quantize")],
         "drafts": [Job("drafts")],
     }

@@ -7,6 +7,7 @@ import watch
 from build import ROOT
 from files import kept
 from kinds import REPETITIONS, answer_values, bench_values, quantize_values
+from served import Served
 
 # A picture of one patch, for commands that cannot do without one.
 NOTHING = "16x16"
@@ -27,7 +28,7 @@ def first_token(turn):
     return turn.seconds - answer["seconds"]["decode"]
 
 
-class Pixtral:
+class Pixtral(Served):
     """pixtral with its default settings, and further `flags` for answering."""
 
     def __init__(self, name="pixtral", flags=()):
@@ -104,6 +105,12 @@ class Pixtral:
         turns = watch.converse(command, [settings.second])
         used.unlink()
         return {"restart": first_token(turns[0])}
+
+    def server(self, programs, files, settings, port, parallel, context):
+        return [
+            programs.pixtral, "serve", files.model, "--port", str(port), "--parallel", str(parallel),
+            "--ctx", str(context), "--threads", str(settings.threads), "--no-cache",
+        ]
 
     def quantize(self, job, programs, files, settings):
         out = files.folder / "quantized-pixtral.gguf"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import watch
 from files import kept
 from kinds import answer_values, bench_values, quantize_values
+from served import Served
 
 # Pictures keep their size up to this many patches; by default they are scaled down to 1024.
 MOST_PATCHES = 4096
@@ -14,7 +15,7 @@ SEED = 64
 
 
 @dataclass(frozen=True)
-class Peer:
+class Peer(Served):
     """llama.cpp with some of its flags, as its tools and as peer-bench know them."""
 
     name: str
@@ -97,6 +98,15 @@ class Peer:
         saved = kept(files, "first-turn.state", settings, inputs, first_turn)
         more = ("--context", settings.context, "--load-state", saved, "--second", settings.second)
         return {"restart": self.bench(programs, files, settings, *more, vision=False).first_output}
+
+    def server(self, programs, files, settings, port, parallel, context):
+        """Its server, of the release before (build.py says why)."""
+        return [
+            programs.llama_server, "-m", files.text, "--mmproj", files.mmproj, "--port", str(port),
+            "--parallel", str(parallel), "-c", str(parallel * context), "--threads", str(settings.threads),
+            "--image-max-tokens", str(MOST_PATCHES), "--no-jinja", "--chat-template", "mistral-v3-tekken",
+            *self.cli_flags,
+        ]
 
     def quantize(self, job, programs, files, settings):
         out = files.folder / "quantized-peer.gguf"
