@@ -82,10 +82,12 @@ def serving(command, port):
 
 
 def request(content, tokens):
+    """A random model's likeliest token is often one without text, again and again; by chance it says
+    something."""
     return {
         "messages": [{"role": "user", "content": content}], "stream": True,
-        "stream_options": {"include_usage": True}, "temperature": 0, "max_tokens": tokens,
-        "logit_bias": NO_END,
+        "stream_options": {"include_usage": True}, "temperature": 1, "seed": 1,
+        "max_tokens": tokens, "logit_bias": NO_END,
     }
 
 
@@ -131,6 +133,8 @@ def at_once(port, contents, tokens):
 
 def rate(streams):
     """Tokens a second of all together, from the first of any to the last of any."""
+    if any(len(stream.pieces) < 2 or stream.tokens is None for stream in streams):
+        raise SystemExit("an answer has too little text to be timed")
     start = min(stream.first() for stream in streams)
     end = max(stream.last() for stream in streams)
     return sum(stream.tokens - 1 for stream in streams) / (end - start)
