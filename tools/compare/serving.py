@@ -111,6 +111,8 @@ def ask(port, content, stream, tokens, enough=lambda: False):
             if not line.startswith(b"data: {"):
                 continue
             event = json.loads(line[len(b"data: "):])
+            if "choices" not in event:
+                raise SystemExit(f"an answer ended with {event}")
             if any(choice["delta"].get("content") for choice in event["choices"]):
                 stream.pieces.append(time.monotonic())
             if event.get("usage"):

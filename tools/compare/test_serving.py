@@ -29,6 +29,9 @@ class Answering(BaseHTTPRequestHandler):
             return
         self.send_response(200)
         self.end_headers()
+        if content == "Fail.":
+            self.event(error={"message": "lost"})
+            return
         if not isinstance(content, str):
             with self.busy:
                 time.sleep(PICTURE)
@@ -84,6 +87,9 @@ class ServingTest(unittest.TestCase):
         with self.assertRaises(SystemExit) as failed:
             serving.at_once(self.port, ["a", "Refuse."], 2)
         self.assertIn("no", str(failed.exception))
+        with self.assertRaises(SystemExit) as failed:
+            serving.at_once(self.port, ["Fail."], 2)
+        self.assertIn("lost", str(failed.exception))
 
     def test_a_server_that_ends_says_why(self):
         with self.assertRaises(SystemExit) as failed:
