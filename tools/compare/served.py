@@ -9,10 +9,10 @@ class Served:
     """A side with a server: its method `server(programs, files, settings, port, parallel, context)` is
     the command that answers so many clients at once, each with so long a conversation, at a port."""
 
-    def started(self, *about):
-        *most, parallel, context = about
+    def started(self, programs, files, settings, parallel, context):
+        """The server, ready."""
         port = serving.free_port()
-        return serving.serving(self.server(*most, port, parallel, context), port)
+        return serving.serving(self.server(programs, files, settings, port, parallel, context), port)
 
     def serve(self, job, programs, files, settings):
         """Tokens a second that clients get, one alone and several at once."""

@@ -32,12 +32,6 @@ class Stream:
     # Tokens that the server says it generated; None if the answer was not waited for.
     tokens: int = None
 
-    def first(self):
-        return self.pieces[0]
-
-    def last(self):
-        return self.pieces[-1]
-
 
 def free_port():
     with socket.socket() as probe:
@@ -137,8 +131,8 @@ def rate(streams):
     """Tokens a second of all together, from the first of any to the last of any."""
     if any(len(stream.pieces) < 2 or stream.tokens is None for stream in streams):
         raise SystemExit("an answer has too little text to be timed")
-    start = min(stream.first() for stream in streams)
-    end = max(stream.last() for stream in streams)
+    start = min(stream.pieces[0] for stream in streams)
+    end = max(stream.pieces[-1] for stream in streams)
     return sum(stream.tokens - 1 for stream in streams) / (end - start)
 
 

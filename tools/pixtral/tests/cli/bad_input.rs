@@ -3,7 +3,7 @@
 
 use super::support::{MODEL, assert_refused, golden, picture, run, stderr, text};
 use pixtral::gguf::{File, Metadata, Plan, WriteOptions, Writer};
-use std::{fs, path::Path, process::Command};
+use std::{fs, path::Path};
 
 fn describe(model: &str, image: &str) -> std::process::Output {
     run(&["describe", model, image, "-n", "1"])
@@ -98,6 +98,7 @@ fn huge_png() -> Vec<u8> {
 #[cfg(unix)]
 fn files_without_permission_are_named() {
     use std::os::unix::{fs::PermissionsExt as _, process::CommandExt as _};
+    use std::process::Command;
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let secret = folder.path().join("secret.gguf");
