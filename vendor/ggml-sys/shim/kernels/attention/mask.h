@@ -4,7 +4,7 @@
 
 #include "problem.h"
 
-#ifdef ATTENTION_SIMD
+#ifdef KERNEL_SIMD
 
 #include <algorithm>
 
@@ -21,6 +21,14 @@ struct View {
 /* How many of the first `n` entries remain when those at the end that hide their
  * key are left out. */
 inline int64_t seen(const uint16_t *mask, int64_t n) {
+    constexpr uint64_t FOUR_HIDDEN = 0x0001000100010001u * F16_NEGATIVE_INFINITY;
+    for (; n >= 4; n -= 4) {
+        uint64_t four;
+        memcpy(&four, mask + n - 4, sizeof four);
+        if (four != FOUR_HIDDEN) {
+            break;
+        }
+    }
     while (n > 0 && mask[n - 1] == F16_NEGATIVE_INFINITY) {
         n--;
     }

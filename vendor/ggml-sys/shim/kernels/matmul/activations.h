@@ -1,11 +1,25 @@
 /* Rounds activations to 8 bits, in the order in which the innermost kernel reads
- * them. Plain loops, which compilers turn into vector instructions. */
+ * them. Plain loops, which compilers turn into vector instructions, but for the
+ * instruction set where they were a twentieth of the time. */
 #pragma once
 
 #include <algorithm>
 #include <cstring>
 
 #include "layout.h"
+#include "matmul.h"
+
+namespace ggml_sys {
+
+/* 1.5 · 2²³: added to a small number it leaves the nearest whole number in the low
+ * bits. */
+constexpr float SHIFT = 12582912.0f;
+
+} // namespace ggml_sys
+
+#if defined(GGML_SYS_HAS_FEW)
+#include "activations_avx512.h"
+#else
 
 namespace ggml_sys {
 
@@ -25,9 +39,6 @@ inline float round_to_bytes(const float *x, int n, int8_t *quants) {
     const float scale = magnitude / 127.0f;
     const float inverse = scale > 0.0f ? 127.0f / magnitude : 0.0f;
 
-    /* 1.5 · 2²³: added to a small number it leaves the nearest whole number in
-     * the low bits. */
-    constexpr float SHIFT = 12582912.0f;
     for (int i = 0; i < n; i++) {
         const float shifted = x[i] * inverse + SHIFT;
         int32_t bits;
@@ -66,3 +77,5 @@ void quantise(const float *const *columns, int n, Columns<F, C> *out) {
 }
 
 } // namespace ggml_sys
+
+#endif

@@ -94,6 +94,16 @@ template <ggml_type TYPE> struct Product {
         return activations + (slab * shape.groups + group) * GROUP_BYTES<F>;
     }
 
+    /* Columns are pages apart, where processors do not look ahead by themselves. */
+    void prefetch_column(int64_t index, int64_t slab) const {
+        if (index < shape.columns) {
+            const float *x = column<const float>(op->src[1], index) + slab * SLAB;
+            for (int i = 0; i < length_of(slab); i += 64 / sizeof(float)) {
+                __builtin_prefetch(x + i);
+            }
+        }
+    }
+
     void round_group(int64_t group) const {
         const int64_t first = group * GROUP;
         with_columns(shape.columns - first, [&](auto n) {
@@ -102,6 +112,7 @@ template <ggml_type TYPE> struct Product {
                 const float *x[C];
                 for (int c = 0; c < C; c++) {
                     x[c] = column<const float>(op->src[1], first + c) + slab * SLAB;
+                    prefetch_column(first + GROUP + c, slab);
                 }
                 quantise<F, C>(x, length_of(slab), (Columns<F, C> *)group_at(slab, group));
             }
@@ -151,19 +162,42 @@ template <ggml_type TYPE> struct Product {
         }
     }
 
+    /* Rows of a panel in the result. */
+    int64_t rows_of(int64_t panel_index) const {
+        return std::min<int64_t>(PANEL_ROWS, shape.rows - panel_index * PANEL_ROWS);
+    }
+
+    /* Calls `f` with where each column of a group goes in the result, and its number
+     * in the group. */
+    template <class Call>
+    void for_each_result(int64_t panel_index, int64_t group, const Call &f) const {
+        const int64_t last = std::min((group + 1) * GROUP, shape.columns);
+        for (int64_t c = group * GROUP; c < last; c++) {
+            f(column<float>(op, c) + panel_index * PANEL_ROWS, c - group * GROUP);
+        }
+    }
+
     void compute_block(int64_t panel_index, int64_t block, int64_t next_panel, Panel *panel,
                        float *sums) const {
-        const int64_t first_row = panel_index * PANEL_ROWS;
         const int64_t begin = block * shape.block_groups;
         const int64_t end = std::min(begin + shape.block_groups, shape.groups);
+        const size_t result_bytes = rows_of(panel_index) * sizeof(float);
         std::memset(sums, 0, (end - begin) * GROUP * PANEL_ROWS * sizeof(float));
         for (int64_t slab = 0; slab < shape.slabs; slab++) {
             unpack_panel(panel_index, slab, next_panel, panel);
             const bool last = slab + 1 == shape.slabs;
             for (int64_t group = begin; group < end; group++) {
                 if (shape.is_wide()) {
-                    prefetch_slab(last ? next_panel * PANEL_ROWS : first_row,
+                    prefetch_slab((last ? next_panel : panel_index) * PANEL_ROWS,
                                   last ? 0 : slab + 1, group - begin, end - begin);
+                }
+                if (last) {
+                    /* Lines that are written soon are fetched while multiplying. */
+                    for_each_result(panel_index, group, [&](const float *result, int64_t) {
+                        for (size_t i = 0; i < result_bytes; i += 64) {
+                            __builtin_prefetch((const char *)result + i, 1);
+                        }
+                    });
                 }
                 float *at = sums + (group - begin) * GROUP * PANEL_ROWS;
                 with_columns(shape.columns - group * GROUP, [&](auto n) {
@@ -171,14 +205,12 @@ template <ggml_type TYPE> struct Product {
                     const Columns<F, C> *columns = (const Columns<F, C> *)group_at(slab, group);
                     multiply<F, C>(*panel, *columns, length_of(slab), at);
                 });
+                if (last) {
+                    for_each_result(panel_index, group, [&](float *result, int64_t c) {
+                        std::memcpy(result, at + c * PANEL_ROWS, result_bytes);
+                    });
+                }
             }
-        }
-        const size_t bytes =
-            std::min<int64_t>(PANEL_ROWS, shape.rows - first_row) * sizeof(float);
-        const int64_t last = std::min(end * GROUP, shape.columns);
-        for (int64_t c = begin * GROUP; c < last; c++) {
-            std::memcpy(column<float>(op, c) + first_row,
-                        sums + (c - begin * GROUP) * PANEL_ROWS, bytes);
         }
     }
 
