@@ -20,6 +20,7 @@ const FILES: &[&str] = &[
     "ggml-cpu/binary-ops.cpp",
     "ggml-cpu/unary-ops.cpp",
     "shim/kernels/attention.cpp",
+    "shim/kernels/gelu.cpp",
     "ggml-cpu/tiled/tiled-kernel.cpp",
     "ggml-cpu/ggml-cpu.cpp",
     "ggml-cpu/vec.cpp",

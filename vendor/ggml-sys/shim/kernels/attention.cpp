@@ -5,7 +5,7 @@
 #include "attention/few.h"
 #include "attention/tiles.h"
 
-#ifdef ATTENTION_SIMD
+#ifdef KERNEL_SIMD
 
 namespace ggml_sys {
 namespace attention {

@@ -1,12 +1,12 @@
 /* Flash attention of our own. */
 #pragma once
 
-#include "attention/simd.h"
 #include "kernel.h"
+#include "simd.h"
 
 namespace ggml_sys {
 
-#ifdef ATTENTION_SIMD
+#ifdef KERNEL_SIMD
 extern const Kernel attention_kernel;
 #endif
 

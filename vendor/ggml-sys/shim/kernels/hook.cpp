@@ -12,6 +12,7 @@
 
 #include "../own_kernels.h"
 #include "attention.h"
+#include "gelu.h"
 #include "kernel.h"
 #include "matmul/matmul.h"
 
@@ -28,8 +29,9 @@ const Kernel *const KERNELS[] = {
 #if defined(GGML_SYS_HAS_MATMUL)
     &ggml_sys::matmul,
 #endif
-#ifdef ATTENTION_SIMD
+#ifdef KERNEL_SIMD
     &ggml_sys::attention_kernel,
+    &ggml_sys::gelu_kernel,
 #endif
     nullptr,
 };

@@ -1,18 +1,18 @@
-/* Vectors of 32-bit lanes for the attention kernels, for AVX-512, for AVX2 with
+/* Vectors of 32-bit lanes for kernels, for AVX-512, for AVX2 with
  * FMA and F16C, and for ARM's NEON: the instructions and nothing of what they are
- * used for. A build for anything less defines no ATTENTION_SIMD and has no attention
- * kernels. */
+ * used for. A build for anything less defines no KERNEL_SIMD and has no kernels that
+ * need them. */
 #pragma once
 
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__AVX512VL__)
-#define ATTENTION_SIMD 512
+#define KERNEL_SIMD 512
 #elif defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
-#define ATTENTION_SIMD 256
+#define KERNEL_SIMD 256
 #elif defined(__aarch64__)
-#define ATTENTION_SIMD 128
+#define KERNEL_SIMD 128
 #endif
 
-#ifdef ATTENTION_SIMD
+#ifdef KERNEL_SIMD
 
 #ifdef __aarch64__
 #include <arm_neon.h>
@@ -24,7 +24,7 @@
 #include <cstring>
 #include <limits>
 
-namespace ggml_sys::attention {
+namespace ggml_sys::simd {
 
 constexpr float NEGATIVE_INFINITY = -std::numeric_limits<float>::infinity();
 
@@ -46,7 +46,7 @@ inline float from_half(uint16_t bits) {
 #endif
 }
 
-#if ATTENTION_SIMD == 512
+#if KERNEL_SIMD == 512
 
 using Vec = __m512;
 constexpr int LANES = 16;
@@ -127,7 +127,7 @@ inline void transpose(Vec (&r)[LANES]) {
     }
 }
 
-#elif ATTENTION_SIMD == 256
+#elif KERNEL_SIMD == 256
 
 using Vec = __m256;
 constexpr int LANES = 8;
@@ -309,6 +309,6 @@ template <int DEGREE> inline Vec exp2(Vec x) {
     return where_greater(x, all(SMALLEST_EXPONENT), times_power_of_2(power, rounded));
 }
 
-} // namespace ggml_sys::attention
+} // namespace ggml_sys::simd
 
 #endif

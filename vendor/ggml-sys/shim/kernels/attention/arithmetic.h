@@ -6,7 +6,7 @@
 
 #include "elements.h"
 
-#ifdef ATTENTION_SIMD
+#ifdef KERNEL_SIMD
 
 namespace ggml_sys::attention {
 

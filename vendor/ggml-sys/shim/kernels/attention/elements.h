@@ -1,15 +1,17 @@
 /* Reading the rows of keys and values, whatever their type, as vectors of f32. */
 #pragma once
 
-#include "simd.h"
+#include "../simd.h"
 
-#ifdef ATTENTION_SIMD
+#ifdef KERNEL_SIMD
 
 #define GGML_COMMON_DECL_CPP
 #include "ggml-common.h"
 #include "ggml.h"
 
 namespace ggml_sys::attention {
+
+using namespace simd;
 
 /* Elements i … i + LANES − 1 of a row; i is a multiple of LANES. */
 template <ggml_type TYPE> inline Vec elements(const char *row, int64_t i) {

@@ -7,12 +7,12 @@
 #include "mask.h"
 #include "state.h"
 
-#ifdef ATTENTION_SIMD
+#ifdef KERNEL_SIMD
 
 namespace ggml_sys::attention {
 
 /* Queries that are computed together: what leaves registers for four keys. */
-constexpr int FEW_TOGETHER = ATTENTION_SIMD == 256 ? 2 : 4;
+constexpr int FEW_TOGETHER = KERNEL_SIMD == 256 ? 2 : 4;
 
 /* scores[row][key], four keys at a time, of which those from `n` on are repetitions of
  * the last one. */

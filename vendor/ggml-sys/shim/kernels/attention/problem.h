@@ -4,7 +4,7 @@
 
 #include "elements.h"
 
-#ifdef ATTENTION_SIMD
+#ifdef KERNEL_SIMD
 
 #include <cstring>
 

@@ -4,7 +4,7 @@
 
 #include "problem.h"
 
-#ifdef ATTENTION_SIMD
+#ifdef KERNEL_SIMD
 
 namespace ggml_sys::attention {
 

@@ -8,12 +8,12 @@
 #include "arithmetic.h"
 #include "state.h"
 
-#ifdef ATTENTION_SIMD
+#ifdef KERNEL_SIMD
 
 namespace ggml_sys::attention {
 
 /* Most vectors of queries in a tile: what leaves registers for the blocking. */
-constexpr int TILE_VECTORS = ATTENTION_SIMD == 256 ? 2 : 4;
+constexpr int TILE_VECTORS = KERNEL_SIMD == 256 ? 2 : 4;
 constexpr int TILE = TILE_VECTORS * LANES;
 
 /* A block of keys and values, packed, and what to add to its scores. */
@@ -27,7 +27,7 @@ struct Block {
 /* How many results of a product are kept in registers for each vector of queries:
  * enough to hide the latency of a multiplication (measured on x86). */
 constexpr int rows_at_once(int vectors) {
-    return vectors == 1 ? 8 : ATTENTION_SIMD == 256 ? 6 : 4;
+    return vectors == 1 ? 8 : KERNEL_SIMD == 256 ? 6 : 4;
 }
 
 /* sums[m][v] += Σ_k a[k][v] · b[m · step_m + k · step_k], units of A. */

@@ -8,7 +8,7 @@
 #include "state.h"
 #include "tile.h"
 
-#ifdef ATTENTION_SIMD
+#ifdef KERNEL_SIMD
 
 namespace ggml_sys::attention {
 
