@@ -1,4 +1,5 @@
-//! The vision graph: one image's patches in, one row of decoder input per patch out.
+//! The vision graph: patches of one picture, or of several that do not see each other, in; one row of
+//! decoder input per patch out.
 
 use super::{
     VisionWeights,
@@ -17,8 +18,39 @@ pub const LAYER_PREFIX: &str = "vit.";
 /// Named results of a layer: what attention gives, `vit.0.mixed`, and the layer's output.
 pub const SLICES: usize = 2;
 
+/// Most patches of several pictures: with more, no device computes faster by the patch (docs/SPEED.md),
+/// and the mask grows with their square.
+pub const MOST_TOGETHER: usize = 1024;
+
+/// What a vision graph depends on besides the weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Patches of all pictures.
+    pub n_patches: usize,
+    /// Whether they are of several pictures: a patch then sees those of its own picture only.
+    pub several: bool,
+    /// Whether inner results stay readable.
+    pub keep_taps: bool,
+}
+
+impl Shape {
+    /// The shapes that take the most working memory: the largest picture, and as many as are encoded
+    /// together.
+    pub fn largest(vision: &VisionConfig) -> [Self; 2] {
+        let side = (vision.image_size / vision.patch_size).max(1) as usize;
+        let shape = |several, n_patches| Self {
+            n_patches,
+            several,
+            keep_taps: false,
+        };
+        [shape(false, side * side), shape(true, MOST_TOGETHER)]
+    }
+}
+
 /// A vision graph with its inputs and results. `n` is the number of patches.
 pub struct VisionGraph {
+    /// What it was built for.
+    pub shape: Shape,
     /// The graph, ready to be placed.
     pub graph: Graph,
     /// f32 `[patch_length, n]`: normalised pixels, each patch in (channel, y, x) order.
@@ -31,6 +63,9 @@ pub struct VisionGraph {
     pub row_periods: Tensor,
     /// f32 `[head_dim / 2]`: the same by column.
     pub column_periods: Tensor,
+    /// f16 `[n, n]`, if there are several pictures: 0 where two patches are of the same one, −∞
+    /// elsewhere.
+    pub mask: Option<Tensor>,
     /// f32 `[D, n]`: the embeddings, in the order of the patches.
     pub embeddings: Tensor,
     /// `patch_embed`, `ln_pre` and each layer's output, if they were asked for.
@@ -43,21 +78,9 @@ pub fn max_nodes(vision: &VisionConfig) -> usize {
 }
 
 impl VisionGraph {
-    /// The number of patches that the graph was built for.
-    pub fn n_patches(&self) -> usize {
-        self.rows.n_elements()
-    }
-
-    /// Builds the graph for an image of `n` patches; `keep_taps` keeps inner results readable.
-    ///
-    /// Every patch sees every other: images of one request are encoded by graphs of their own,
-    /// so that they do not see each other.
-    pub fn build(
-        config: &VisionConfig,
-        weights: &VisionWeights,
-        n: usize,
-        keep_taps: bool,
-    ) -> Result<Self> {
+    /// Builds the graph for `shape`.
+    pub fn build(config: &VisionConfig, weights: &VisionWeights, shape: Shape) -> Result<Self> {
+        let n = shape.n_patches;
         let mut graph = Graph::new(max_nodes(config))?;
         let head_dim = config.head_dim() as usize;
         let ctx = graph.context();
@@ -69,8 +92,13 @@ impl VisionGraph {
             row_periods: ctx.input("row_periods", Type::F32, &[head_dim / 2]),
             column_periods: ctx.input("column_periods", Type::F32, &[head_dim / 2]),
         };
-        let mut taps = Taps::new(ctx, keep_taps);
-        let x = tower(ctx, config, weights, &patches, &rotary, &mut taps); // [d, n]
+        let mask = shape.several.then(|| ctx.input("mask", Type::F16, &[n, n]));
+        let mut taps = Taps::new(ctx, shape.keep_taps);
+        let sight = Sight {
+            rotary,
+            mask: mask.as_ref(),
+        };
+        let x = tower(ctx, config, weights, &patches, &sight, &mut taps); // [d, n]
         let hidden = ctx.gelu_erf(&linear(ctx, &weights.projector_in, &x)); // [D, n]
         let embeddings = linear(ctx, &weights.projector_out, &hidden); // [D, n]
         ctx.output(&embeddings);
@@ -82,14 +110,16 @@ impl VisionGraph {
             row_periods,
             column_periods,
             ..
-        } = rotary;
+        } = sight.rotary;
         Ok(Self {
+            shape,
             graph,
             patches,
             rows,
             columns,
             row_periods,
             column_periods,
+            mask,
             embeddings,
             taps,
         })
@@ -122,15 +152,23 @@ impl Rotary {
     }
 }
 
+/// What attention knows of patches besides what they look like: where they are, and which of them
+/// belong together.
+struct Sight<'a> {
+    rotary: Rotary,
+    mask: Option<&'a Tensor>,
+}
+
 /// The tower without the projector: `[patch_length, n]` to `[d, n]`. There is no final norm.
 fn tower(
     ctx: &Context,
     config: &VisionConfig,
     weights: &VisionWeights,
     patches: &Tensor,
-    rotary: &Rotary,
+    sight: &Sight,
     taps: &mut Taps,
 ) -> Tensor {
+    let Sight { rotary, mask } = sight;
     let d = config.embedding_length as usize;
     let n = patches.dims()[1];
     let scale = 1.0 / (rotary.head_dim as f32).sqrt();
@@ -151,7 +189,7 @@ fn tower(
         // [head_dim, n_head, n] each, seen as [head_dim, n, n_head]
         let [q, k, v] = [q, k, v].map(|t| ctx.swap_1_2(&t));
         let precision = precision(&layer.attention);
-        let mixed = ctx.flash_attention(&q, &k, &v, None, scale, precision); // [head_dim, n_head, n]
+        let mixed = ctx.flash_attention(&q, &k, &v, *mask, scale, precision); // [head_dim, n_head, n]
         let mixed = ctx.reshape(&mixed, [d, n, 1]);
         // Named last: what is made of a named tensor without computing is named after it.
         ctx.name(&mixed, &format!("{LAYER_PREFIX}{i}.mixed"));

@@ -210,12 +210,15 @@ impl Working<'_> {
         Ok(most)
     }
 
-    /// Of the vision tower, with the largest picture.
+    /// Of the vision tower, with the largest picture or as many as are encoded together.
     fn vision(&self) -> Result<u64> {
         let vision = &self.config.vision;
-        let side = (vision.image_size / vision.patch_size).max(1) as usize;
-        let graph = VisionGraph::build(vision, &self.weights.vision, side * side, false)?;
-        self.on_cpu(&graph.graph)
+        let mut most = 0;
+        for shape in vision::Shape::largest(vision) {
+            let graph = VisionGraph::build(vision, &self.weights.vision, shape)?;
+            most = self.on_cpu(&graph.graph)?.max(most);
+        }
+        Ok(most)
     }
 
     fn on_cpu(&self, graph: &Graph) -> Result<u64> {
@@ -248,7 +251,9 @@ mod tests {
     use super::*;
     use crate::{
         ggml::CancelFlag,
-        runtime::{Decoder, KvType, memory::Bound, testing},
+        model::vision::MOST_TOGETHER,
+        preprocess::{Patches, PreparedImage},
+        runtime::{Decoder, KvType, VisionEncoder, memory::Bound, testing},
     };
 
     fn options(n_ctx: usize) -> DecoderOptions {
@@ -313,6 +318,28 @@ mod tests {
         testing::run(&mut decoder, 32);
         let taken = decoder.working_bytes() as u64;
         assert!(taken > 0 && taken <= needs.decoder, "{taken} of {needs:?}");
+    }
+
+    #[test]
+    fn what_the_tower_takes_is_what_was_said() {
+        let model = testing::model();
+        let vision = &model.config().vision;
+        let needs = Decoder::memory_needs(&model, &options(64)).unwrap();
+        let side = vision.image_size / vision.patch_size;
+        let image = |rows| PreparedImage {
+            pixels: vec![0.5; (3 * rows * vision.patch_size * vision.image_size) as usize],
+            width: vision.image_size,
+            height: rows * vision.patch_size,
+            grid: Patches { rows, cols: side },
+        };
+        let largest = image(side);
+        let most = MOST_TOGETHER / largest.grid.n_patches();
+        for images in [vec![&largest], vec![&largest; most]] {
+            let mut encoder = VisionEncoder::new(model.clone(), 1, CancelFlag::default()).unwrap();
+            encoder.encode_together(&images, &mut |_, _| ()).unwrap();
+            let taken = encoder.working_bytes() as u64;
+            assert!(taken > 0 && taken <= needs.vision, "{taken} of {needs:?}");
+        }
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod sampler;
 mod saved;
 mod sealed;
 mod stop;
+mod tower;
 
 pub use batch::{AnswerId, Batch, BatchEvent, BatchOptions};
 pub use draft::Speculation;

@@ -3,6 +3,7 @@
 use super::{
     Session,
     history::{ImageId, Slot, common_prefix, image_id, slots},
+    tower::{Incoming, Picture},
 };
 use crate::{
     Error, ErrorKind, Result,
@@ -13,6 +14,7 @@ use crate::{
 };
 use std::{
     collections::HashMap,
+    mem,
     ops::{ControlFlow, Range},
     sync::Arc,
     time::{Duration, Instant},
@@ -22,7 +24,9 @@ use std::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// Picture `image` of `n_images` passes through the vision tower.
+    /// Picture `image` of `n_images` passes through the vision tower. Small ones do so together, and
+    /// count as if they came in turn. Where the tower's device has no layers, the decoder reads
+    /// meanwhile what it can, and is heard of instead until it has to wait.
     Encoding {
         /// Index of the picture among those that need encoding.
         image: usize,
@@ -65,7 +69,8 @@ pub struct Reading {
     pub n_images: usize,
     /// Pictures that went through the vision tower now.
     pub n_encoded: usize,
-    /// Time in the vision tower.
+    /// Time in the vision tower. The decoder may have read meanwhile, if another device
+    /// computes it.
     pub encode_time: Duration,
     /// Time in the decoder.
     pub prefill_time: Duration,
@@ -121,7 +126,6 @@ impl Session {
             n_images: prompt.images.len(),
             ..Reading::default()
         };
-        let started = Instant::now();
         let mut pictures = Vec::new();
         for id in needed_images(&wanted[n_reused..]) {
             let at = image_ids.iter().position(|&known| known == id);
@@ -130,36 +134,65 @@ impl Session {
             })?;
             pictures.push((id, &**picture));
         }
-        let mut encoded = Vec::new();
-        let embeddings = self.encode(&pictures, &mut encoded, events)?;
+        let (known, missing) = self.recall(&pictures);
+        let encoded = self.encode_beside(known, &missing, |session, incoming| {
+            reading.prefill_time =
+                session.read_slots(&prompt.ids, &wanted, n_reused, incoming, events)?;
+            reading.encode_time = incoming.time;
+            Ok(mem::take(&mut incoming.encoded))
+        })?;
         reading.n_encoded = encoded.len();
-        reading.encode_time = started.elapsed();
-
-        let started = Instant::now();
-        self.forget_from(n_reused);
-        let mut done = n_reused;
-        while done < wanted.len() {
-            self.tell(
-                events,
-                Event::Reading {
-                    done,
-                    total: wanted.len(),
-                },
-            )?;
-            let end = wanted.len().min(done + self.options.n_ubatch);
-            self.append(&prompt.ids, &wanted, done..end, &embeddings)?;
-            done = end;
-        }
-        self.tell(
-            events,
-            Event::Reading {
-                done,
-                total: wanted.len(),
-            },
-        )?;
-        reading.prefill_time = started.elapsed();
         self.learn(&reading, &encoded);
         Ok(reading)
+    }
+
+    /// Makes the conversation be `wanted`, of which it holds the first `n_known` slots. Returns the
+    /// time in the decoder.
+    ///
+    /// Computes a batch as soon as its pictures are there, and none that is smaller than it could be.
+    fn read_slots(
+        &mut self,
+        ids: &[TokenId],
+        wanted: &[Slot],
+        n_known: usize,
+        incoming: &mut Incoming,
+        events: &mut dyn FnMut(Event) -> ControlFlow<()>,
+    ) -> Result<Duration> {
+        let total = wanted.len();
+        let mut time = Duration::ZERO;
+        let mut done = n_known;
+        while done < total {
+            let end = total.min(done + self.options.n_ubatch);
+            self.take_news(incoming, events)?;
+            while incoming.is_open
+                && (!incoming.is_apart || lacks_any(&wanted[done..end], &incoming.embeddings))
+            {
+                self.await_news(incoming, events)?;
+            }
+            self.tell(events, Event::Reading { done, total })?;
+            let began = Instant::now();
+            if done == n_known {
+                self.forget_from(n_known);
+            }
+            self.append(ids, wanted, done..end, &incoming.embeddings)?;
+            time += began.elapsed();
+            done = end;
+        }
+        self.await_all(incoming, events)?;
+        self.tell(events, Event::Reading { done, total })?;
+        Ok(time)
+    }
+
+    /// Waits until all pictures are encoded.
+    fn await_all(
+        &mut self,
+        incoming: &mut Incoming,
+        events: &mut dyn FnMut(Event) -> ControlFlow<()>,
+    ) -> Result<()> {
+        while incoming.is_open {
+            self.await_news(incoming, events)?;
+        }
+        Ok(())
     }
 
     /// Reports `event`; `Break` becomes an error of kind `Cancelled`.
@@ -194,69 +227,30 @@ impl Session {
         self.cancellable(|session| {
             session.cancel.check()?;
             let id = image_id(image);
-            let mut found = session.encode(&[(id, image)], &mut Vec::new(), events)?;
-            found.remove(&id).ok_or_else(|| {
-                Error::new(
-                    ErrorKind::Internal,
-                    "a picture has no embedding after encoding",
-                )
+            let (known, missing) = session.recall(&[(id, image)]);
+            session.encode_beside(known, &missing, |session, incoming| {
+                session.await_all(incoming, events)?;
+                incoming.embeddings.remove(&id).ok_or_else(|| {
+                    Error::new(
+                        ErrorKind::Internal,
+                        "a picture has no embedding after encoding",
+                    )
+                })
             })
         })
     }
 
-    /// Embeddings of `pictures`. The number of patches of each that had to be encoded is added to
-    /// `encoded`.
-    fn encode(
-        &mut self,
-        pictures: &[(ImageId, &PreparedImage)],
-        encoded: &mut Vec<usize>,
-        events: &mut dyn FnMut(Event) -> ControlFlow<()>,
-    ) -> Result<Embeddings> {
-        let mut found = Embeddings::new();
+    /// The embeddings that are known of `pictures`, and the pictures that they are not known of.
+    fn recall<'a>(&mut self, pictures: &[Picture<'a>]) -> (Embeddings, Vec<Picture<'a>>) {
+        let mut known = Embeddings::new();
         let mut missing = Vec::new();
         for &(id, picture) in pictures {
             match self.images.get(id, picture.grid) {
-                Some(embedding) => _ = found.insert(id, embedding),
+                Some(embedding) => _ = known.insert(id, embedding),
                 None => missing.push((id, picture)),
             }
         }
-        if missing.is_empty() {
-            return Ok(found);
-        }
-        // Made when needed and dropped after: its working memory is large.
-        let mut encoder = self.encoder()?;
-        let n_images = missing.len();
-        for (image, (id, picture)) in missing.into_iter().enumerate() {
-            let cancel = self.cancel.clone();
-            let mut progress = |layer, n_layers| {
-                if events(Event::Encoding {
-                    image,
-                    n_images,
-                    layer,
-                    n_layers,
-                })
-                .is_break()
-                {
-                    cancel.cancel();
-                }
-            };
-            let embedding = match encoder.encode(picture, &mut progress) {
-                Err(e) if e.kind() == ErrorKind::OutOfMemory && encoder.is_offloaded() => {
-                    encoder = self.encoder_on_cpu()?;
-                    let again = encoder.encode(picture, &mut progress)?;
-                    self.tell(events, Event::Note(&format!("{e}: encoded on the CPU")))?;
-                    again
-                }
-                result => result?,
-            };
-            let embedding = Arc::new(embedding);
-            self.images.insert(id, embedding.clone());
-            found.insert(id, embedding);
-            encoded.push(picture.grid.n_patches());
-        }
-        drop(encoder);
-        self.decoder.regain_memory();
-        Ok(found)
+        (known, missing)
     }
 
     /// Computes `wanted[range]` as one batch; logits only if the range ends the prompt.
@@ -324,6 +318,13 @@ pub(super) fn check_length(n_tokens: usize, n_ctx: usize, longest: u32) -> Resul
         ));
     }
     Ok(())
+}
+
+/// Whether a picture that `slots` look at has no embedding yet.
+fn lacks_any(slots: &[Slot], embeddings: &Embeddings) -> bool {
+    slots
+        .iter()
+        .any(|slot| matches!(slot, Slot::Patch { image, .. } if !embeddings.contains_key(image)))
 }
 
 /// The pictures that `slots` look at, each once, in order.

@@ -3,10 +3,7 @@
 //! with the device, is read again from its beginning.
 
 use super::{Event, Session};
-use crate::{
-    Result,
-    runtime::{VisionEncoder, placement::Uploaded},
-};
+use crate::{Result, runtime::placement::Uploaded};
 use std::ops::ControlFlow;
 
 impl From<Uploaded> for Event<'_> {
@@ -41,20 +38,5 @@ impl Session {
             self.tell(events, Event::Note(&note))?;
         }
         Ok(())
-    }
-
-    /// The vision tower where it was placed.
-    pub(super) fn encoder(&self) -> Result<VisionEncoder> {
-        let placed = self.decoder.placed_model().clone();
-        VisionEncoder::of(placed, self.decoder_options.n_threads, self.cancel.clone())
-    }
-
-    /// The vision tower on the CPU.
-    pub(super) fn encoder_on_cpu(&self) -> Result<VisionEncoder> {
-        VisionEncoder::new(
-            self.model.clone(),
-            self.decoder_options.n_threads,
-            self.cancel.clone(),
-        )
     }
 }

@@ -1,18 +1,24 @@
 //! Runs the vision graph: pictures to rows of decoder input.
 
+mod inputs;
+
 use super::{Model, PlacedModel};
 use crate::{
-    Result,
+    Error, ErrorKind, Result,
     config::{Group, VisionConfig},
     ggml::{Backend, CancelFlag, DeviceKind, Observer, Scheduler},
     model::{
         VisionWeights,
-        vision::{LAYER_PREFIX, SLICES, VisionGraph, max_nodes},
-        vision_periods,
+        vision::{LAYER_PREFIX, MOST_TOGETHER, SLICES, Shape, VisionGraph, max_nodes},
     },
     preprocess::{Patches, PreparedImage},
 };
-use std::{hint, ops::ControlFlow, sync::Arc, thread};
+use inputs::write_inputs;
+use std::{hint, ops::ControlFlow, slice::from_ref, sync::Arc, thread};
+
+/// Most patches of pictures that are encoded together where no graphics processor computes: with more,
+/// a CPU takes as long by the patch, or longer (docs/SPEED.md).
+const MOST_WITHOUT_GRAPHICS: usize = 256;
 
 /// What the decoder sees of one picture.
 #[derive(Clone, Debug)]
@@ -120,6 +126,21 @@ impl VisionEncoder {
         }
     }
 
+    /// How many of pictures with these `grids`, from the first on, should be encoded
+    /// [together](Self::encode_together) to be done soonest, at least one.
+    pub fn n_together(&self, grids: impl IntoIterator<Item = Patches>) -> usize {
+        let most = match self.in_one_go {
+            true => MOST_TOGETHER,
+            false => MOST_WITHOUT_GRAPHICS,
+        };
+        let mut n_patches = 0;
+        let sums = grids.into_iter().map(|grid| {
+            n_patches += grid.n_patches();
+            n_patches
+        });
+        sums.take_while(|&sum| sum <= most).count().max(1)
+    }
+
     /// Encodes `image`. `progress` is called with the layers done and their number: after each layer,
     /// or, by a graphics processor of this machine, after the last.
     ///
@@ -129,11 +150,48 @@ impl VisionEncoder {
         image: &PreparedImage,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<ImageEmbedding> {
-        self.encode_in_slices(image, &mut |done, total| {
-            if done.is_multiple_of(SLICES) {
-                progress(done / SLICES, total / SLICES);
+        self.encode_in_slices(image, &mut layers(progress))
+    }
+
+    /// Encodes `images` as one batch, in which none sees another: faster than one by one if they are
+    /// [small](Self::n_together). The embeddings come in their order, and differ from those of each alone by rounding.
+    /// `progress` is called as by [`encode`](Self::encode).
+    ///
+    /// Errors with `InvalidArgument` if they have more than 1024 patches in all, with `Cancelled` if the
+    /// cancel flag was set meanwhile.
+    pub fn encode_together(
+        &mut self,
+        images: &[&PreparedImage],
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Vec<ImageEmbedding>> {
+        match images {
+            [] => return Ok(Vec::new()),
+            [image] => return Ok(vec![self.encode(image, progress)?]),
+            _ => {}
+        }
+        let n_patches: usize = images.iter().map(|image| image.grid.n_patches()).sum();
+        if n_patches > MOST_TOGETHER {
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                format!(
+                    "{} pictures of {n_patches} patches cannot be encoded together, at most \
+                     {MOST_TOGETHER} patches can",
+                    images.len()
+                ),
+            ));
+        }
+        let values = self.run(images, &mut layers(progress))?;
+        let dim = values.len() / n_patches;
+        let mut rest = values.as_slice();
+        let mut take = |image: &&PreparedImage| {
+            let (own, others) = rest.split_at(dim * image.grid.n_patches());
+            rest = others;
+            ImageEmbedding {
+                grid: image.grid,
+                values: own.to_vec(),
             }
-        })
+        };
+        Ok(images.iter().map(&mut take).collect())
     }
 
     /// Encodes `image`. `slice` is called with the slices of the work done and their number; nothing
@@ -146,7 +204,19 @@ impl VisionEncoder {
         image: &PreparedImage,
         slice: &mut dyn FnMut(usize, usize),
     ) -> Result<ImageEmbedding> {
-        let graph = self.place(image, false)?;
+        Ok(ImageEmbedding {
+            grid: image.grid,
+            values: self.run(from_ref(&image), slice)?,
+        })
+    }
+
+    /// Rows of all patches of `images`.
+    fn run(
+        &mut self,
+        images: &[&PreparedImage],
+        slice: &mut dyn FnMut(usize, usize),
+    ) -> Result<Vec<f32>> {
+        let graph = self.place(images, false)?;
         let n_slices = SLICES * self.weights.config().block_count as usize;
         let values = match self.in_one_go {
             true => self.run_in_one_go(&graph)?,
@@ -156,10 +226,7 @@ impl VisionEncoder {
             slice(n_slices, n_slices);
         }
         self.placed = Some(graph);
-        Ok(ImageEmbedding {
-            grid: image.grid,
-            values,
-        })
+        Ok(values)
     }
 
     fn run_observed(
@@ -193,10 +260,10 @@ impl VisionEncoder {
         (self.scheduler).run_and_read(&graph.graph, None, &graph.embeddings, room)
     }
 
-    /// Encodes `image` and returns every inner result by name (`patch_embed`, `ln_pre`, `vit.0`,
-    /// …), one row a patch: for comparing with a reference.
-    pub fn trace(&mut self, image: &PreparedImage) -> Result<Vec<(String, Vec<f32>)>> {
-        let graph = self.place(image, true)?;
+    /// Encodes `images` as one batch and returns every inner result by name (`patch_embed`, `ln_pre`,
+    /// `vit.0`, …), one row a patch: for comparing with a reference.
+    pub fn trace(&mut self, images: &[&PreparedImage]) -> Result<Vec<(String, Vec<f32>)>> {
+        let graph = self.place(images, true)?;
         self.scheduler.run(&graph.graph, None)?;
         graph
             .taps
@@ -214,36 +281,32 @@ impl VisionEncoder {
         self.scheduler.working_bytes()
     }
 
-    fn place(&mut self, image: &PreparedImage, keep_taps: bool) -> Result<VisionGraph> {
+    fn place(&mut self, images: &[&PreparedImage], keep_taps: bool) -> Result<VisionGraph> {
         let vision = self.weights.config();
-        let Patches { rows, cols } = image.grid;
-        let n = rows as usize * cols as usize;
-        let fits = |graph: &VisionGraph| graph.n_patches() == n && !keep_taps;
-        let graph = match self.placed.take().filter(fits) {
+        let shape = Shape {
+            n_patches: images.iter().map(|image| image.grid.n_patches()).sum(),
+            several: images.len() > 1,
+            keep_taps,
+        };
+        let graph = match self.placed.take().filter(|graph| graph.shape == shape) {
             Some(graph) => graph,
             None => {
-                let graph = VisionGraph::build(vision, self.weights.weights(), n, keep_taps)?;
+                let graph = VisionGraph::build(vision, self.weights.weights(), shape)?;
                 self.scheduler.place(&graph.graph)?;
                 graph
             }
         };
-        let (row_of, column_of): (Vec<i32>, Vec<i32>) = (0..rows as i32)
-            .flat_map(|row| (0..cols as i32).map(move |column| (row, column)))
-            .unzip();
-        let [row_periods, column_periods] = vision_periods(vision);
-        let s = &mut self.scheduler;
-        let (mut line, mut start) = (Vec::new(), 0);
-        for row in 0..rows {
-            line.clear();
-            image.extend_with_line(vision.patch_size, row * vision.patch_size, &mut line);
-            s.write_at(&graph.graph, &graph.patches, start, &line)?;
-            start += line.len();
-        }
-        s.write(&graph.graph, &graph.rows, &row_of)?;
-        s.write(&graph.graph, &graph.columns, &column_of)?;
-        s.write(&graph.graph, &graph.row_periods, &row_periods)?;
-        s.write(&graph.graph, &graph.column_periods, &column_periods)?;
+        write_inputs(&mut self.scheduler, &graph, vision, images)?;
         Ok(graph)
+    }
+}
+
+/// Counts layers for `progress` where slices are counted.
+fn layers(progress: &mut dyn FnMut(usize, usize)) -> impl FnMut(usize, usize) {
+    move |done, total| {
+        if done.is_multiple_of(SLICES) {
+            progress(done / SLICES, total / SLICES);
+        }
     }
 }
 
@@ -252,17 +315,23 @@ mod tests {
     use super::*;
     use crate::runtime::testing;
 
+    /// A grey picture of `rows` by `cols` patches.
+    fn image(vision: &VisionConfig, rows: u32, cols: u32) -> PreparedImage {
+        let (width, height) = (cols * vision.patch_size, rows * vision.patch_size);
+        PreparedImage {
+            pixels: vec![0.5; 3 * (width * height) as usize],
+            width,
+            height,
+            grid: Patches { rows, cols },
+        }
+    }
+
     #[test]
     fn progress_counts_each_slice_and_each_layer_once_to_the_end() {
         let model = testing::model();
         let vision = &model.config().vision;
-        let (n_layers, side) = (vision.block_count as usize, 2 * vision.patch_size);
-        let image = PreparedImage {
-            pixels: vec![0.5; 3 * (side * side) as usize],
-            width: side,
-            height: side,
-            grid: Patches { rows: 2, cols: 2 },
-        };
+        let n_layers = vision.block_count as usize;
+        let image = image(vision, 2, 2);
         let mut encoder = VisionEncoder::new(model.clone(), 1, CancelFlag::default()).unwrap();
         let (mut slices, mut layers) = (Vec::new(), Vec::new());
         let mut slice = |done, total| slices.push((done, total));
@@ -272,5 +341,31 @@ mod tests {
         let counted = |n| (1..=n).map(|i| (i, n)).collect::<Vec<_>>();
         assert_eq!(slices, counted(SLICES * n_layers));
         assert_eq!(layers, counted(n_layers));
+        layers.clear();
+        let mut layer = |done, total| layers.push((done, total));
+        encoder
+            .encode_together(&[&image, &image], &mut layer)
+            .unwrap();
+        assert_eq!(layers, counted(n_layers));
+    }
+
+    #[test]
+    fn pictures_are_encoded_together_as_long_as_they_are_small() {
+        let model = testing::model();
+        let vision = model.config().vision.clone();
+        let mut encoder = VisionEncoder::new(model, 1, CancelFlag::default()).unwrap();
+        let grid = |rows| Patches { rows, cols: 16 };
+        assert_eq!(encoder.n_together([]), 1);
+        assert_eq!(encoder.n_together([grid(17), grid(1)]), 1);
+        assert_eq!(encoder.n_together([grid(14), grid(1), grid(1), grid(1)]), 3);
+        // How many should be is less than how many can be.
+        let images = [63, 1, 1].map(|rows| image(&vision, rows, 16));
+        let [first, second, _] = &images;
+        let two = encoder.encode_together(&[first, second], &mut |_, _| ());
+        assert_eq!(two.unwrap().len(), 2);
+        let e = encoder.encode_together(&images.each_ref(), &mut |_, _| ());
+        let e = e.unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::InvalidArgument);
+        assert!(e.message().contains("1040 patches"), "{e}");
     }
 }

@@ -172,13 +172,17 @@ impl<'a> Measure<'a> {
         Ok(large.iter().zip(&small).map(total).collect())
     }
 
-    /// Of the vision tower, with the largest picture.
+    /// Of the vision tower, with the largest picture or as many as are encoded together.
     fn vision(&self, assignment: &Assignment) -> Result<Vec<u64>> {
         let config = &self.model.config().vision;
         let weights = self.imagine(assignment)?.vision;
-        let side = (config.image_size / config.patch_size) as usize;
-        let graph = VisionGraph::build(config, &weights, side * side, false)?;
-        self.scheduler.measure(&graph.graph)
+        let size = |shape| {
+            let graph = VisionGraph::build(config, &weights, shape)?;
+            self.scheduler.measure(&graph.graph)
+        };
+        let [one, several] = vision::Shape::largest(config).map(size);
+        let most = |(one, several): (&u64, &u64)| *one.max(several);
+        Ok(one?.iter().zip(&several?).map(most).collect())
     }
 
     /// Weights that look as if they were where `assignment` says.

@@ -172,6 +172,15 @@ impl Plan {
         self.n_offloaded() == 0 && others.iter().all(|&d| d == cpu)
     }
 
+    /// Whether tower and decoder can compute at the same time: the tower's device has no layer of the
+    /// decoder. It may have the output, which is needed once in a prompt, unless it is another machine,
+    /// for which one graph waits until the other is through.
+    pub fn has_vision_apart(&self) -> bool {
+        let has_output = self.output == self.vision;
+        let waits = has_output && self.devices[self.vision].kind == DeviceKind::Remote;
+        !waits && !self.layers.contains(&self.vision)
+    }
+
     /// How many of `n_threads` the decoder has a use for. A table's rows take one, and threads that
     /// wait for more keep their cores busy.
     pub(in crate::runtime) fn decoder_threads(&self, n_threads: usize) -> usize {

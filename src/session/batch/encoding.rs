@@ -3,11 +3,14 @@
 //! for the decoder in between.
 
 use crate::{
-    Error, ErrorKind, Result,
+    Result,
     ggml::CancelFlag,
     preprocess::PreparedImage,
     runtime::{ImageEmbedding, PlacedModel, VisionEncoder},
-    session::history::ImageId,
+    session::{
+        history::ImageId,
+        tower::{Tower, no_result, no_thread},
+    },
 };
 use std::{
     sync::{
@@ -46,11 +49,15 @@ impl Encoding {
         image: ImageId,
         picture: Arc<PreparedImage>,
     ) -> Result<Self> {
-        let cancel = CancelFlag::default();
+        let tower = Tower {
+            placed,
+            n_threads,
+            cancel: CancelFlag::default(),
+        };
+        let cancel = tower.cancel.clone();
         let (go, asked) = sync_channel(1);
         // Never waits for a listener: there may be none any more.
         let (tell, news) = channel();
-        let flag = cancel.clone();
         let work = move || {
             if asked.recv().is_err() {
                 return;
@@ -59,20 +66,15 @@ impl Encoding {
                 // Whoever does not listen or ask any more has broken it off.
                 let gone = tell.send(News::Slice(done, total)).is_err();
                 if gone || asked.recv().is_err() {
-                    flag.cancel();
+                    tower.cancel.cancel();
                 }
             };
-            let result = encode(&placed, n_threads, &flag, &picture, &mut slice);
+            let result = encode(&tower, &picture, &mut slice);
             // As above.
             _ = tell.send(News::Done(result));
         };
         let thread = thread::Builder::new().name("encoder".into()).spawn(work);
-        let thread = thread.map_err(|e| {
-            Error::new(
-                ErrorKind::Backend,
-                format!("cannot start a thread for the vision tower: {e}"),
-            )
-        })?;
+        let thread = thread.map_err(no_thread)?;
         Ok(Self {
             image,
             time: Duration::ZERO,
@@ -90,12 +92,7 @@ impl Encoding {
             // A thread that has ended says so below.
             _ = go.send(());
         }
-        let news = self.news.recv().unwrap_or_else(|_| {
-            News::Done(Err(Error::new(
-                ErrorKind::Internal,
-                "the vision tower's thread ended without a result",
-            )))
-        });
+        let news = (self.news.recv()).unwrap_or_else(|_| News::Done(Err(no_result())));
         self.time += began.elapsed();
         news
     }
@@ -112,20 +109,15 @@ impl Drop for Encoding {
     }
 }
 
-/// Encodes `picture` where `placed` has the tower, or on the CPU if there is no room for it there.
+/// Encodes `picture`, one slice after another.
 fn encode(
-    placed: &Arc<PlacedModel>,
-    n_threads: usize,
-    cancel: &CancelFlag,
+    tower: &Tower,
     picture: &PreparedImage,
     slice: &mut dyn FnMut(usize, usize),
 ) -> Result<ImageEmbedding> {
-    let mut encoder = VisionEncoder::beside(placed.clone(), n_threads, cancel.clone())?;
-    match encoder.encode_in_slices(picture, slice) {
-        Err(e) if e.kind() == ErrorKind::OutOfMemory && encoder.is_offloaded() => {
-            let model = placed.model().clone();
-            VisionEncoder::new(model, n_threads, cancel.clone())?.encode_in_slices(picture, slice)
-        }
-        result => result,
-    }
+    let (placed, cancel) = (tower.placed.clone(), tower.cancel.clone());
+    let mut encoder = VisionEncoder::beside(placed, tower.n_threads, cancel)?;
+    tower.run(&mut encoder, |_| (), &mut |encoder| {
+        encoder.encode_in_slices(picture, slice)
+    })
 }

@@ -115,9 +115,8 @@ fn logits(model: &Arc<Model>, case: &Case, kv_type: KvType, to: PlacementOptions
     let prompt = case.prompt(model.config().vision.patch_size);
     let mut decoder = placed(model, prompt.ids.len(), kv_type, to);
     let mut encoder = encoder(&decoder);
-    let embeddings: Vec<_> = (prompt.images.iter())
-        .map(|image| encoder.encode(image, &mut |_, _| ()).unwrap())
-        .collect();
+    let images: Vec<_> = prompt.images.iter().map(|image| &**image).collect();
+    let embeddings = encoder.encode_together(&images, &mut |_, _| ()).unwrap();
     let rows = runs::image_rows(model, &prompt, &embeddings);
     let mut logits = Vec::new();
     let run = Run {
@@ -209,13 +208,18 @@ fn pictures_of_odd_sizes_on_a_device_give_the_cpu_s_rows() {
     );
     let mut on_device = encoder(&decoder);
     assert!(on_device.is_offloaded());
-    for (width, height) in SIZES {
-        let image = picture(&model, width, height);
-        let expected = on_cpu.encode(&image, &mut |_, _| ()).unwrap();
-        let found = on_device.encode(&image, &mut |_, _| ()).unwrap();
-        let (rows, cols) = (image.grid.rows, image.grid.cols);
-        let what = format!("{width}x{height}, {rows} by {cols} patches");
-        misses.check(&what, relative_l2(&found.values, &expected.values), BOUND);
+    let images = SIZES.map(|(width, height)| picture(&model, width, height));
+    let together = on_device
+        .encode_together(&images.each_ref(), &mut |_, _| ())
+        .unwrap();
+    for (image, together) in images.iter().zip(together) {
+        let expected = on_cpu.encode(image, &mut |_, _| ()).unwrap();
+        let alone = on_device.encode(image, &mut |_, _| ()).unwrap();
+        for (how, found) in [("alone", alone), ("with others", together)] {
+            let (rows, cols) = (image.grid.rows, image.grid.cols);
+            let what = format!("{rows} by {cols} patches, {how}");
+            misses.check(&what, relative_l2(&found.values, &expected.values), BOUND);
+        }
     }
     misses.none();
 }

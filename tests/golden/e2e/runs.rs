@@ -3,6 +3,7 @@
 use pixtral::{
     chat::Prompt,
     ggml::CancelFlag,
+    preprocess::PreparedImage,
     runtime::{
         Decoder, DecoderOptions, ImageEmbedding, ImageRow, KvType, Model, Outputs, Run,
         VisionEncoder,
@@ -19,29 +20,34 @@ pub fn silent(_: pixtral::session::Event) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }
 
-/// Embeddings of a prompt's pictures.
+fn encoder(model: &Arc<Model>) -> VisionEncoder {
+    VisionEncoder::new(model.clone(), N_THREADS, CancelFlag::default()).unwrap()
+}
+
+/// What a prompt's pictures look like to an encoder.
+fn images(prompt: &Prompt) -> Vec<&PreparedImage> {
+    prompt.images.iter().map(|image| &**image).collect()
+}
+
+/// Embeddings of a prompt's pictures, computed as one batch.
 pub fn embed(model: &Arc<Model>, prompt: &Prompt) -> Vec<ImageEmbedding> {
-    let mut encoder = VisionEncoder::new(model.clone(), N_THREADS, CancelFlag::default()).unwrap();
-    prompt
-        .images
-        .iter()
-        .map(|image| encoder.encode(image, &mut |_, _| ()).unwrap())
-        .collect()
+    let mut encoder = encoder(model);
+    encoder
+        .encode_together(&images(prompt), &mut |_, _| ())
+        .unwrap()
+}
+
+/// The embedding of one picture.
+pub fn embed_alone(model: &Arc<Model>, image: &PreparedImage) -> ImageEmbedding {
+    encoder(model).encode(image, &mut |_, _| ()).unwrap()
 }
 
 /// Inner results of the vision tower, pictures one after another.
 pub fn trace_vision(model: &Arc<Model>, prompt: &Prompt) -> Vec<(String, Vec<f32>)> {
-    let mut encoder = VisionEncoder::new(model.clone(), N_THREADS, CancelFlag::default()).unwrap();
-    let mut all: Vec<(String, Vec<f32>)> = Vec::new();
-    for image in &prompt.images {
-        for (i, (name, values)) in encoder.trace(image).unwrap().into_iter().enumerate() {
-            match all.get_mut(i) {
-                Some((_, joined)) => joined.extend(values),
-                None => all.push((name, values)),
-            }
-        }
+    match images(prompt).as_slice() {
+        [] => Vec::new(),
+        images => encoder(model).trace(images).unwrap(),
     }
-    all
 }
 
 /// Logits of every position of the prompt, computed as one batch.

@@ -29,7 +29,7 @@ pub fn decoder_options(args: &BenchArgs, model: &Model) -> DecoderOptions {
     options
 }
 
-/// Times encoding `image` where `model` has its vision tower.
+/// Times encoding as many times `image` together as is asked for, where `model` has its vision tower.
 pub fn time_encode(
     args: &BenchArgs,
     model: &Arc<PlacedModel>,
@@ -37,8 +37,9 @@ pub fn time_encode(
 ) -> Result<Timing> {
     let n_threads = args.decoder.n_threads(model.model());
     let mut encoder = VisionEncoder::of(model.clone(), n_threads, CancelFlag::default())?;
+    let images = vec![image; args.pictures as usize];
     Timing::measure(args.repetitions, || {
-        encoder.encode(image, &mut |_, _| ()).map(drop)
+        encoder.encode_together(&images, &mut |_, _| ()).map(drop)
     })
 }
 

@@ -26,6 +26,9 @@ pub struct BenchArgs {
     /// Picture size to encode, WIDTHxHEIGHT in pixels; may be given several times
     #[arg(long = "image", value_name = "WxH", value_parser = parse_size, default_value = "512x512")]
     images: Vec<(u32, u32)>,
+    /// Pictures of that size to encode together
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pictures: u32,
     /// Tokens of the prompt
     #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..))]
     prompt: u32,
@@ -85,8 +88,9 @@ pub fn run(args: &BenchArgs, interrupt: &Interrupt) -> Result<()> {
         .map(|&(width, height)| {
             let picture = measure::picture(&model, width, height)?;
             let time = measure::time_encode(args, &placed, &picture)?;
-            let n_patches = picture.grid.n_patches();
+            let n_patches = picture.grid.n_patches() * args.pictures as usize;
             Ok(Encode {
+                n_pictures: args.pictures,
                 width,
                 height,
                 n_patches,

@@ -35,6 +35,8 @@ pub struct Report<'a> {
 
 /// The vision tower on one size of picture.
 pub struct Encode {
+    /// How many are encoded together.
+    pub n_pictures: u32,
     pub width: u32,
     pub height: u32,
     pub n_patches: usize,
@@ -61,6 +63,7 @@ impl Report<'_> {
             .iter()
             .map(|e| {
                 json!({
+                    "pictures": e.n_pictures,
                     "width": e.width,
                     "height": e.height,
                     "patches": e.n_patches,
@@ -105,8 +108,12 @@ impl Report<'_> {
             String::new(),
         ]);
         for e in &self.encodes {
+            let what = match e.n_pictures {
+                1 => format!("vision encode {}×{}", e.width, e.height),
+                n => format!("vision encode {n} of {}×{}", e.width, e.height),
+            };
             table.row(vec![
-                format!("vision encode {}×{}", e.width, e.height),
+                what,
                 units::duration(e.time.median()),
                 format!("{:.0} patches/s", units::rate(e.n_patches, e.time.median())),
                 e.time.spread(),

@@ -1,9 +1,12 @@
 //! Every placement gives the CPU's numbers.
 
-use super::worker::{MODEL, Worker, assert_expected, on, prompt, read, session};
+use super::worker::{
+    MODEL, Worker, assert_expected, assert_near, on, prompt, prompt_of_large_pictures, read,
+    session, session_of,
+};
 use pixtral::{
     runtime::{PlacementOptions, placement::GpuLayers},
-    session::GenerateOptions,
+    session::{Event, GenerateOptions},
 };
 use std::ops::ControlFlow;
 
@@ -24,6 +27,42 @@ fn any_number_of_layers_and_the_tower_on_either_side_give_the_same_logits() {
     }
 }
 
+/// What a session says while it reads a prompt of several pictures, and the logits after it.
+fn read_large_pictures(placement: PlacementOptions) -> (Vec<String>, Vec<f32>) {
+    let mut session = session_of(placement, 1000);
+    let mut said: Vec<String> = Vec::new();
+    let prompt = prompt_of_large_pictures();
+    let reading = session.read(&prompt, &mut |event| {
+        let what = match event {
+            Event::Encoding { image, .. } => format!("picture {image}"),
+            Event::Reading { .. } => "reading".to_owned(),
+            other => format!("{other:?}"),
+        };
+        if said.last() != Some(&what) {
+            said.push(what);
+        }
+        ControlFlow::Continue(())
+    });
+    assert_eq!(reading.unwrap().n_encoded, prompt.images.len());
+    (said, session.logits().to_vec())
+}
+
+#[test]
+fn a_worker_reads_what_is_encoded_while_the_next_picture_is() {
+    let worker = Worker::start("1GiB");
+    let n_layers = MODEL.config().text.block_count as usize;
+    let (said, expected) = read_large_pictures(PlacementOptions::cpu());
+    assert_eq!(said, ["picture 0", "picture 1", "picture 2", "reading"]);
+    let (said, logits) = read_large_pictures(on(&[&worker], n_layers, "cpu"));
+    // Only waiting is told of; whether the others have to be waited for is a matter of speed.
+    assert_eq!(said[..2], ["picture 0", "reading"], "{said:?}");
+    assert_near(&logits, &expected, "decoder on a worker");
+    // Some layers are where the tower is: nothing would be gained, and one thing is done at a time.
+    let (said, logits) = read_large_pictures(on(&[&worker], n_layers - 1, "cpu"));
+    assert_eq!(said, ["picture 0", "picture 1", "picture 2", "reading"]);
+    assert_near(&logits, &expected, "a part of the decoder on a worker");
+}
+
 #[test]
 fn answers_go_on_from_a_cache_that_is_spread_over_workers() {
     let workers = [Worker::start("1GiB"), Worker::start("1GiB")];
@@ -39,7 +78,7 @@ fn answers_go_on_from_a_cache_that_is_spread_over_workers() {
     };
     let answer = |placement: PlacementOptions| {
         let mut session = session(placement);
-        let go_on = &mut |_: pixtral::session::Event| ControlFlow::Continue(());
+        let go_on = &mut |_: Event| ControlFlow::Continue(());
         let answer = session.generate(&prompt(), &options, go_on).unwrap();
         let file = tempfile::NamedTempFile::new().unwrap();
         session.save(file.path(), b"").unwrap();

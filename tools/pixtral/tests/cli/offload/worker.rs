@@ -3,7 +3,7 @@
 use crate::support::{convert, golden, picture, pixtral};
 use pixtral::{
     chat::{ChatRequest, ChatTemplate, Message, Part, Prompt},
-    preprocess::{PreprocessOptions, Preprocessor},
+    preprocess::{PreparedImage, PreprocessOptions, Preprocessor},
     runtime::{
         KvType, Model, PlacementOptions,
         placement::{DeviceChoice, GpuLayers},
@@ -104,9 +104,14 @@ pub fn on(workers: &[&Worker], n_layers: usize, vision: &str) -> PlacementOption
 
 /// A session for comparing numbers.
 pub fn session(placement: PlacementOptions) -> Session {
+    // No whole number of the cache's steps.
+    session_of(placement, 500)
+}
+
+/// The same for prompts of at most `n_ctx` tokens.
+pub fn session_of(placement: PlacementOptions, n_ctx: usize) -> Session {
     let options = SessionOptions {
-        // No whole number of the cache's steps.
-        n_ctx: Some(500),
+        n_ctx: Some(n_ctx),
         n_ubatch: 64,
         kv_type: KvType::F32,
         n_threads: Some(1),
@@ -122,7 +127,25 @@ pub fn prompt() -> Prompt {
     let image = Preprocessor::new(vision, PreprocessOptions::default())
         .prepare_file(Path::new(&picture("i0.png")))
         .unwrap();
-    let question = Message::user([Part::text("What is it?"), Part::image(Arc::new(image))]);
+    ask(vec![image])
+}
+
+/// A question about three pictures of the largest size, each in a colour of its own.
+pub fn prompt_of_large_pictures() -> Prompt {
+    let vision = &MODEL.config().vision;
+    let side = vision.image_size;
+    let pictures = [10, 120, 240].map(|colour| {
+        Preprocessor::new(vision, PreprocessOptions::default())
+            .prepare_rgb(side, side, &vec![colour; 3 * (side * side) as usize])
+            .unwrap()
+    });
+    ask(pictures.into())
+}
+
+fn ask(images: Vec<PreparedImage>) -> Prompt {
+    let vision = &MODEL.config().vision;
+    let images = images.into_iter().map(|image| Part::image(Arc::new(image)));
+    let question = Message::user([Part::text("What is it?")].into_iter().chain(images));
     ChatTemplate::new(MODEL.tokenizer(), vision)
         .unwrap()
         .encode(&ChatRequest::new(vec![question]), &mut |_| unreachable!())
@@ -147,17 +170,23 @@ pub fn read(session: &mut Session) -> (Vec<String>, Vec<f32>) {
 pub static EXPECTED: LazyLock<Vec<f32>> =
     LazyLock::new(|| read(&mut session(PlacementOptions::cpu())).1);
 
-/// Checks that `logits` are those of the CPU alone, to 1e-4.
+/// Checks that `logits` after the [`prompt`] are those of the CPU alone, to 1e-4.
 #[track_caller]
 pub fn assert_expected(logits: &[f32], what: &str) {
+    assert_near(logits, &EXPECTED, what);
+}
+
+/// Checks that `logits` are those that the CPU alone has `expected`, to 1e-4.
+#[track_caller]
+pub fn assert_near(logits: &[f32], expected: &[f32], what: &str) {
     let square = |x: f32| f64::from(x).powi(2);
     let error: f64 = logits
         .iter()
-        .zip(&*EXPECTED)
+        .zip(expected)
         .map(|(a, b)| square(a - b))
         .sum();
-    let norm: f64 = EXPECTED.iter().map(|&b| square(b)).sum();
+    let norm: f64 = expected.iter().map(|&b| square(b)).sum();
     let relative = (error / norm).sqrt();
-    assert_eq!(logits.len(), EXPECTED.len());
+    assert_eq!(logits.len(), expected.len());
     assert!(relative < 1e-4, "{what}: {relative:e} from the CPU's");
 }
