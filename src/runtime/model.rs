@@ -106,6 +106,13 @@ impl Model {
         }))
     }
 
+    /// Waits until no weights are loaded in the background any more: for measuring computing alone.
+    pub fn wait_until_loaded(&self) {
+        if let Some(read_ahead) = &self.read_ahead {
+            read_ahead.wait();
+        }
+    }
+
     /// Where weights are read from, and why.
     pub fn loading(&self) -> &Choice {
         &self.loading

@@ -4,10 +4,10 @@
 use crate::gguf::{Advice, File};
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    thread,
+    thread::{self, JoinHandle},
 };
 
 /// Bytes loaded between two looks at whether to go on.
@@ -16,6 +16,8 @@ const STEP: u64 = 16 << 20;
 /// A file being loaded. Dropping it ends that.
 pub(in crate::runtime) struct ReadAhead {
     stop: Arc<AtomicBool>,
+    /// Until it was waited for.
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl ReadAhead {
@@ -31,8 +33,20 @@ impl ReadAhead {
                 at += STEP;
             }
         };
-        _ = thread::Builder::new().name("read-ahead".into()).spawn(load);
-        Self { stop }
+        let thread = thread::Builder::new().name("read-ahead".into()).spawn(load);
+        Self {
+            stop,
+            thread: Mutex::new(thread.ok()),
+        }
+    }
+
+    /// Waits until the file is loaded, or that has been ended.
+    pub(in crate::runtime) fn wait(&self) {
+        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(thread) = thread.take() {
+            // One that has panicked has nothing more to say.
+            _ = thread.join();
+        }
     }
 
     /// Ends it: memory is needed for something else.

@@ -1,12 +1,13 @@
 //! However a file is loaded, it is the same model.
 
-use super::{LoadMode, LoadOptions};
+use super::{LoadMode, LoadOptions, ReadAhead};
 use crate::{
     ErrorKind,
     ggml::CancelFlag,
+    gguf::File,
     runtime::{Decoder, DecoderOptions, KvType, Model, testing},
 };
-use std::ops::ControlFlow;
+use std::{ops::ControlFlow, sync::Arc};
 
 #[test]
 fn every_mode_gives_the_same_logits_and_checksums() {
@@ -48,4 +49,15 @@ fn copying_can_be_broken_off() {
     };
     let e = Model::open_with(&path, &options, &mut |_, _| ControlFlow::Break(()));
     assert_eq!(e.err().unwrap().kind(), ErrorKind::Cancelled);
+}
+
+#[test]
+fn whoever_waits_for_loading_finds_it_at_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = Arc::new(File::open(testing::file_in(folder.path())).unwrap());
+    let read_ahead = ReadAhead::start(file.clone());
+    read_ahead.wait();
+    // The thread has given its share of the file back.
+    assert_eq!(Arc::strong_count(&file), 1);
+    read_ahead.wait();
 }

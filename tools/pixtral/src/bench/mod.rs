@@ -81,7 +81,9 @@ pub fn run(args: &BenchArgs, interrupt: &Interrupt) -> Result<()> {
         interrupt,
     )?;
     let placed = decoder.placed_model().clone();
-    let spinner = spinner("measuring the vision tower");
+    let spinner = spinner("loading weights");
+    model.wait_until_loaded();
+    spinner.set_message("measuring the vision tower");
     let encodes = args
         .images
         .iter()
