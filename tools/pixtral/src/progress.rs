@@ -3,10 +3,20 @@
 use indicatif::ProgressBar;
 use pixtral::session::Event;
 use pixtral_terminal::{noteln, progress};
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+/// How often the line is drawn again: a batch of tokens can take many seconds, and what came in quick
+/// succession is not all drawn.
+const TICK: Duration = Duration::from_millis(100);
 
 /// A progress line for reading a prompt: pictures first, then tokens.
 pub struct ReadingProgress {
     bar: ProgressBar,
+    /// Whether the line was shown, and is drawn every [`TICK`] since.
+    ticks: AtomicBool,
 }
 
 impl ReadingProgress {
@@ -14,6 +24,16 @@ impl ReadingProgress {
     pub fn new() -> Self {
         Self {
             bar: progress::bar("{spinner} {msg} {bar:30} {pos}/{len} {eta}", 0),
+            ticks: AtomicBool::new(false),
+        }
+    }
+
+    fn stand_at(&self, what: String, done: u64, total: u64) {
+        self.bar.set_length(total);
+        self.bar.set_position(done);
+        self.bar.set_message(what);
+        if !self.ticks.swap(true, Ordering::Relaxed) {
+            self.bar.enable_steady_tick(TICK);
         }
     }
 
@@ -26,25 +46,19 @@ impl ReadingProgress {
                 layer,
                 n_layers,
             } => {
-                self.bar.set_message(match n_images {
+                let what = match n_images {
                     1 => "looking at the picture, layer".to_owned(),
                     _ => format!("looking at picture {} of {n_images}, layer", image + 1),
-                });
-                self.bar.set_length(n_layers as u64);
-                self.bar.set_position(layer as u64);
+                };
+                self.stand_at(what, layer as u64, n_layers as u64);
             }
+            Event::Reading { done, total } if done == total => self.clear(),
             Event::Reading { done, total } => {
-                self.bar.set_message("reading, token");
-                self.bar.set_length(total as u64);
-                self.bar.set_position(done as u64);
-                if done == total {
-                    self.clear();
-                }
+                self.stand_at("reading, token".to_owned(), done as u64, total as u64);
             }
             Event::Placing { done, total } => {
-                self.bar.set_message("moving weights to devices, byte");
-                self.bar.set_length(total);
-                self.bar.set_position(done);
+                let what = "moving weights to devices, byte".to_owned();
+                self.stand_at(what, done, total);
             }
             Event::Note(note) => self.bar.suspend(|| noteln!("{note}")),
             _ => self.clear(),
