@@ -252,7 +252,6 @@ mod tests {
     use crate::{
         ggml::CancelFlag,
         model::vision::MOST_TOGETHER,
-        preprocess::{Patches, PreparedImage},
         runtime::{Decoder, KvType, VisionEncoder, memory::Bound, testing},
     };
 
@@ -326,13 +325,7 @@ mod tests {
         let vision = &model.config().vision;
         let needs = Decoder::memory_needs(&model, &options(64)).unwrap();
         let side = vision.image_size / vision.patch_size;
-        let image = |rows| PreparedImage {
-            pixels: vec![0.5; (3 * rows * vision.patch_size * vision.image_size) as usize],
-            width: vision.image_size,
-            height: rows * vision.patch_size,
-            grid: Patches { rows, cols: side },
-        };
-        let largest = image(side);
+        let largest = testing::picture(vision, side, side);
         let most = MOST_TOGETHER / largest.grid.n_patches();
         for images in [vec![&largest], vec![&largest; most]] {
             let mut encoder = VisionEncoder::new(model.clone(), 1, CancelFlag::default()).unwrap();

@@ -3,6 +3,8 @@
 use super::{Decoder, Model, Outputs, Run};
 use crate::{
     checkpoint::Checkpoint,
+    config::VisionConfig,
+    preprocess::{Patches, PreparedImage},
     quantize::{Event, QuantizeOptions, quantize},
 };
 use std::{ops::ControlFlow, path::Path, sync::Arc};
@@ -31,6 +33,17 @@ pub(super) fn file_in(folder: &Path) -> std::path::PathBuf {
     )
     .unwrap();
     path
+}
+
+/// A grey picture of `rows` by `cols` patches.
+pub(super) fn picture(vision: &VisionConfig, rows: u32, cols: u32) -> PreparedImage {
+    let (width, height) = (cols * vision.patch_size, rows * vision.patch_size);
+    PreparedImage {
+        pixels: vec![0.5; 3 * (width * height) as usize],
+        width,
+        height,
+        grid: Patches { rows, cols },
+    }
 }
 
 /// Appends `n` tokens in one batch and returns the logits after them.

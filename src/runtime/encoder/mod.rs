@@ -315,23 +315,12 @@ mod tests {
     use super::*;
     use crate::runtime::testing;
 
-    /// A grey picture of `rows` by `cols` patches.
-    fn image(vision: &VisionConfig, rows: u32, cols: u32) -> PreparedImage {
-        let (width, height) = (cols * vision.patch_size, rows * vision.patch_size);
-        PreparedImage {
-            pixels: vec![0.5; 3 * (width * height) as usize],
-            width,
-            height,
-            grid: Patches { rows, cols },
-        }
-    }
-
     #[test]
     fn progress_counts_each_slice_and_each_layer_once_to_the_end() {
         let model = testing::model();
         let vision = &model.config().vision;
         let n_layers = vision.block_count as usize;
-        let image = image(vision, 2, 2);
+        let image = testing::picture(vision, 2, 2);
         let mut encoder = VisionEncoder::new(model.clone(), 1, CancelFlag::default()).unwrap();
         let (mut slices, mut layers) = (Vec::new(), Vec::new());
         let mut slice = |done, total| slices.push((done, total));
@@ -359,7 +348,7 @@ mod tests {
         assert_eq!(encoder.n_together([grid(17), grid(1)]), 1);
         assert_eq!(encoder.n_together([grid(14), grid(1), grid(1), grid(1)]), 3);
         // How many should be is less than how many can be.
-        let images = [63, 1, 1].map(|rows| image(&vision, rows, 16));
+        let images = [63, 1, 1].map(|rows| testing::picture(&vision, rows, 16));
         let [first, second, _] = &images;
         let two = encoder.encode_together(&[first, second], &mut |_, _| ());
         assert_eq!(two.unwrap().len(), 2);
